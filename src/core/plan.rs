@@ -1,0 +1,224 @@
+//! What will be done to a Pod, and why: the one thing that patch, warnings, status, metrics, `preview` and
+//! `explain` are projections of. Whatever two of them say about a Pod therefore cannot differ.
+
+use fermata_stop_plan::Seconds;
+
+use crate::{
+    ServerVersion,
+    pod::{HookKind, Pod},
+    rules,
+    settings::{Layer, Settings, Sourced},
+    skip::{ContainerSkip, PodSkip},
+    status,
+    warning::Warning,
+};
+
+/// What Kubernetes gives a Pod that does not say (`DefaultTerminationGracePeriodSeconds`).
+pub const DEFAULT_GRACE_PERIOD: i64 = 30;
+
+/// The decision about one Pod.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// Why the Pod is left alone as a whole, if it is.
+    pub skipped: Option<PodSkip>,
+    /// Why the Pod is refused, if it is: only where the operator asked for that.
+    pub denied: Option<String>,
+    /// One entry a container: the regular ones first, then those of `initContainers`, each in the Pod's order.
+    /// Empty where the Pod is skipped.
+    pub containers: Vec<ContainerPlan<'a>>,
+    /// The Pod's grace period.
+    pub grace: GracePlan<'a>,
+    /// What to change, in order.
+    pub steps: Vec<Step>,
+    /// What to tell the Pod's author.
+    pub warnings: Vec<Warning>,
+}
+
+/// What kind of container it is; each ends in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContainerKind {
+    /// An entry of `containers`, classic sidecars included: gets its hook and its stop signal with the others.
+    Regular,
+    /// An init container that restarts always: runs until the regular ones have ended.
+    NativeSidecar,
+    /// An init container: has ended before the Pod serves.
+    Init,
+}
+
+/// The decision about one container.
+#[derive(Debug)]
+pub struct ContainerPlan<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What it is.
+    pub kind: ContainerKind,
+    /// The preStop hook that it came with.
+    pub hook: Option<HookKind>,
+    /// How long that hook did nothing but sleep; nothing where it does something else.
+    pub drain_before: Option<Seconds>,
+    /// The drain that was asked for, after limits. Nothing for a container that is never drained.
+    pub drain_asked: Option<Sourced<Seconds>>,
+    /// The own time that was asked for after its stop signal.
+    pub grace_asked: Option<Sourced<Seconds>>,
+    /// What comes of it.
+    pub outcome: Outcome,
+}
+
+/// What comes of a container's drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It had none and gets this one.
+    Added(Seconds),
+    /// It had a shorter one and gets this one.
+    Raised(Seconds),
+    /// It has one that is long enough.
+    Kept(Seconds),
+    /// It is left alone.
+    Skipped(ContainerSkip),
+}
+
+impl Outcome {
+    /// The drain that the container has in the end.
+    #[must_use]
+    pub const fn drain(self) -> Option<Seconds> {
+        match self {
+            Self::Added(drain) | Self::Raised(drain) | Self::Kept(drain) => Some(drain),
+            Self::Skipped(_) => None,
+        }
+    }
+}
+
+/// The decision about the Pod's grace period.
+#[derive(Clone, Copy, Debug)]
+pub struct GracePlan<'a> {
+    /// What counts before: what the Pod says, or Kubernetes' default. Unit: seconds.
+    pub before: i64,
+    /// What counts after. Unit: seconds. Never less.
+    pub after: i64,
+    /// Why it was raised, if it was.
+    pub raised_by: Option<GraceReason<'a>>,
+}
+
+/// Why a grace period was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GraceReason<'a> {
+    /// The container that needs it.
+    pub container: &'a str,
+    /// What that container needs it for.
+    pub need: GraceNeed,
+    /// Who asked for that.
+    pub layer: Layer,
+}
+
+/// What a container needs more time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GraceNeed {
+    /// The longest drain of the Pod has become longer, and the app's own time stays what it was.
+    LongerDrain,
+    /// Its own time after the stop signal, by the annotation `grace-period`.
+    OwnTime,
+}
+
+/// One change, with who asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The change.
+    pub action: Action,
+    /// Who asked for it; nothing for the report about the others.
+    pub layer: Option<Layer>,
+}
+
+/// How much of the way to `lifecycle.preStop` a container already has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookPath {
+    /// `lifecycle` is absent or null.
+    NoLifecycle,
+    /// `lifecycle` is there and has no hook before the stop.
+    NoPreStop,
+}
+
+/// How much of the way to `metadata.annotations` a Pod already has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationsPath {
+    /// `metadata` is absent or null.
+    NoMetadata,
+    /// `annotations` is absent or null.
+    NoAnnotations,
+    /// `annotations` is there, without the one to write.
+    NoStatus,
+    /// The annotation is there.
+    Status,
+}
+
+/// A change to the Pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Give a container a native sleep before its stop signal.
+    AddSleep {
+        /// Its position in `containers`.
+        container: usize,
+        /// What it has already.
+        path: HookPath,
+        /// How long.
+        drain: Seconds,
+    },
+    /// Lengthen the native sleep that a container has.
+    LengthenSleep {
+        /// Its position in `containers`.
+        container: usize,
+        /// How long.
+        drain: Seconds,
+    },
+    /// Put a native sleep in the place of a command that does nothing but sleep.
+    ReplaceSleepCommand {
+        /// Its position in `containers`.
+        container: usize,
+        /// How long.
+        drain: Seconds,
+    },
+    /// Raise `terminationGracePeriodSeconds`.
+    RaiseGracePeriod {
+        /// Whether the Pod has the field, and not as null.
+        present: bool,
+        /// To how much, unit: seconds.
+        to: i64,
+    },
+    /// Write down what was done.
+    WriteStatus {
+        /// What the Pod has already.
+        path: AnnotationsPath,
+        /// The annotation's value.
+        status: String,
+    },
+}
+
+/// Plans the ending of one Pod.
+///
+/// Pure: the same Pod and settings give the same plan, and planning the patched Pod gives no step.
+#[must_use]
+pub fn plan<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
+    let mut plan = rules::apply(pod, settings);
+    if plan.skipped.is_none() && plan.denied.is_none() {
+        status::report(pod, &mut plan);
+    }
+    plan
+}
+
+impl Plan<'_> {
+    /// Whether there is nothing to change.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Whether the change is about more than the report.
+    #[must_use]
+    pub fn changes_ending(&self) -> bool {
+        self.steps.iter().any(|step| !matches!(step.action, Action::WriteStatus { .. }))
+    }
+}
+
+/// Whether the API server of these settings has native sleep. One whose version is not known counts as current.
+pub(crate) fn has_native_sleep(settings: &Settings<'_>) -> bool {
+    settings.server.is_none_or(ServerVersion::has_native_sleep)
+}

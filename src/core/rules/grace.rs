@@ -1,0 +1,100 @@
+//! The grace period that a Pod needs for its drains.
+//!
+//! Kubernetes counts the grace period from the deletion, hooks included, so a drain takes its time from the
+//! app. The rule gives it back: the Pod's longest drain may have become longer, and the grace period grows by
+//! just that. It is the longest that counts, and not each container's own, because a container that another
+//! webhook adds in the same admission would otherwise be paid for twice.
+
+use fermata_stop_plan::Seconds;
+
+use super::{drain, regular};
+use crate::{
+    plan::{Action, ContainerPlan, DEFAULT_GRACE_PERIOD, GraceNeed, GracePlan, GraceReason, Outcome, Step},
+    pod::{Pod, Presence},
+    settings::{Layer, Settings},
+    warning::{AUTOSCALER_PATIENCE, Warning},
+};
+
+/// What the kubelet grants a container after its hook, whatever is left (`minimumGracePeriodInSeconds`).
+const LEAST_OWN_TIME: i64 = 2;
+
+/// The grace period that counts before any change, unit: seconds.
+pub(super) fn before(pod: &Pod<'_>) -> i64 {
+    match pod.grace_period() {
+        Presence::Absent | Presence::Null => DEFAULT_GRACE_PERIOD,
+        // The API server stores a negative one as 1.
+        Presence::Value(seconds) if seconds < 0 => 1,
+        Presence::Value(seconds) => seconds,
+    }
+}
+
+/// The grace period that the wished drains need; where the operator's ceiling denies it, the drains are
+/// shortened to fit.
+pub(super) fn settle<'a>(
+    before: i64,
+    settings: &Settings<'_>,
+    containers: &mut [ContainerPlan<'a>],
+    warnings: &mut Vec<Warning>,
+) -> GracePlan<'a> {
+    let wanted = needed(before, containers);
+    // Never lowered: a Pod that came with more than the ceiling keeps what it has.
+    let ceiling = settings.cluster.limits.max_grace_period.map_or(i64::MAX, i64::from).max(before);
+    let mut plan = wanted;
+    if wanted.after > ceiling {
+        // Half for the drain and half for the app is the only split that favours neither.
+        let room = Seconds::saturating_from(ceiling / 2);
+        for container in containers.iter_mut() {
+            drain::fit(container, room, warnings);
+        }
+        plan = needed(before, containers);
+        plan.after = plan.after.min(ceiling);
+        if plan.after == before {
+            plan.raised_by = None;
+        }
+        warnings.push(Warning::GraceLimited { needed: wanted.after, limit: plan.after });
+    }
+    if plan.after > before && plan.after > AUTOSCALER_PATIENCE {
+        warnings.push(Warning::BeyondAutoscaler { grace_period: plan.after });
+    }
+    plan
+}
+
+fn needed<'a>(before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
+    let mut plan = GracePlan { before, after: before, raised_by: None };
+    let mut raise = |to: i64, container: &ContainerPlan<'a>, need: GraceNeed, layer: Option<Layer>| {
+        if to > plan.after {
+            plan.after = to;
+            let layer = layer.unwrap_or(Layer::BuiltIn);
+            plan.raised_by = Some(GraceReason { container: container.name, need, layer });
+        }
+    };
+    // A hook that sleeps for longer than the grace period is cut off with it, and often meant to be.
+    let drain_before =
+        |container: &ContainerPlan<'_>| container.drain_before.map_or(0, i64::from).min(before);
+    let longest_before = regular(containers).map(drain_before).max().unwrap_or(0);
+    let own_time = before.saturating_sub(longest_before).max(LEAST_OWN_TIME);
+    for container in regular(containers) {
+        let layer = container.drain_asked.map(|asked| asked.layer);
+        if let Outcome::Added(drain) | Outcome::Raised(drain) = container.outcome {
+            let drain = i64::from(drain);
+            let own_time = if drain > longest_before { own_time } else { LEAST_OWN_TIME };
+            raise(drain.saturating_add(own_time), container, GraceNeed::LongerDrain, layer);
+        }
+        if let Some(own_time) = container.grace_asked {
+            let drain = container.outcome.drain().or(container.drain_before).map_or(0, i64::from);
+            let to = drain.saturating_add(own_time.value.into());
+            raise(to, container, GraceNeed::OwnTime, Some(own_time.layer));
+        }
+    }
+    plan
+}
+
+/// The step that raises the grace period. It belongs in the same patch as the drain: the API server refuses a
+/// sleep that is longer than the grace period.
+pub(super) fn steps(pod: &Pod<'_>, grace: &GracePlan<'_>, steps: &mut Vec<Step>) {
+    if grace.after > grace.before {
+        let present = matches!(pod.grace_period(), Presence::Value(_));
+        let layer = grace.raised_by.map(|reason| reason.layer);
+        steps.push(Step { action: Action::RaiseGracePeriod { present, to: grace.after }, layer });
+    }
+}

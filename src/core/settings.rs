@@ -1,0 +1,226 @@
+//! The layers that a setting can come from. Later layers win, and every value remembers its own.
+
+mod layer;
+mod resolve;
+
+use std::{borrow::Cow, fmt};
+
+use fermata_stop_plan::Seconds;
+
+pub use layer::{LayerValues, PodAnnotations};
+pub(crate) use resolve::Resolved;
+
+use crate::{annotation::Key, opt_in, warning::Warning};
+
+/// Who asked for a value. Later ones win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layer {
+    /// Nobody: it is Fermata's own default.
+    BuiltIn,
+    /// The operator's config file.
+    Cluster,
+    /// An annotation of the Namespace.
+    Namespace,
+    /// An annotation of the Pod.
+    Pod,
+    /// An annotation of the Pod for one container.
+    Container,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BuiltIn => "built-in default",
+            Self::Cluster => "cluster config",
+            Self::Namespace => "namespace annotation",
+            Self::Pod => "pod annotation",
+            Self::Container => "container annotation",
+        })
+    }
+}
+
+/// A value and the layer that it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Who asked for it.
+    pub layer: Layer,
+}
+
+/// Ceilings that the operator sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest drain.
+    pub max_drain: Option<Seconds>,
+    /// The longest grace period that Fermata raises to. One that a Pod already has is never lowered.
+    pub max_grace_period: Option<Seconds>,
+}
+
+/// What happens to a Pod whose own annotations hold a mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// The layer below counts, and a warning says so.
+    #[default]
+    Warn,
+    /// The Pod is refused.
+    Deny,
+}
+
+/// The operator's settings for the whole cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterSettings {
+    /// Values for all Pods.
+    pub defaults: LayerValues<'static>,
+    /// Ceilings.
+    pub limits: Limits,
+    /// What a mistake leads to.
+    pub on_invalid: OnInvalid,
+}
+
+/// What a Namespace says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceSettings {
+    /// Whether it has the label that opts it in.
+    pub opted_in: bool,
+    /// The values of its annotations.
+    pub values: LayerValues<'static>,
+    /// The mistakes in its annotations, for the warnings of its Pods.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl NamespaceSettings {
+    /// Reads the labels and annotations of a Namespace.
+    pub fn read<'a>(
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+        annotations: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let opted_in = labels.into_iter().any(|label| label == (opt_in::LABEL, opt_in::ENABLED));
+        let (values, mistakes) = layer::read_namespace(annotations);
+        Self { opted_in, values, mistakes }
+    }
+}
+
+/// All that is known beside the Pod when it is planned.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// The operator's settings.
+    pub cluster: &'a ClusterSettings,
+    /// What the Pod's Namespace says; nothing where it is not known, which counts as opted in: the API server
+    /// asks only about Namespaces that are.
+    pub namespace: Option<&'a NamespaceSettings>,
+    /// The name of that Namespace, from the request.
+    pub namespace_name: Option<&'a str>,
+    /// The Namespace in which Fermata itself runs.
+    pub own_namespace: Option<&'a str>,
+    /// The API server's version; nothing counts as a current one.
+    pub server: Option<crate::ServerVersion>,
+}
+
+/// A mistake in an annotation: what stands there counts for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// The value is not of the setting's grammar.
+    Value {
+        /// The layer.
+        layer: Layer,
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+        /// The setting.
+        key: Key,
+        /// The value, shortened.
+        value: Box<str>,
+        /// What is wrong with it.
+        why: crate::annotation::InvalidValue,
+    },
+    /// No setting has that name.
+    UnknownKey {
+        /// The layer.
+        layer: Layer,
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+        /// The annotation that was probably meant.
+        nearest: Option<Box<str>>,
+    },
+    /// The annotation exists, but not for one container.
+    NotPerContainer {
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+        /// The setting.
+        key: Key,
+    },
+    /// `CONTAINER.fermata.dev/...` on a Namespace.
+    ContainerOnNamespace {
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+    },
+    /// The Pod has no container of that name.
+    UnknownContainer {
+        /// The layer.
+        layer: Layer,
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+        /// The name.
+        container: Box<str>,
+        /// The container that was probably meant.
+        nearest: Option<Box<str>>,
+    },
+    /// The container is one that is never drained.
+    NeverDrained {
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+        /// The name.
+        container: Box<str>,
+        /// Why it is not.
+        reason: crate::skip::ContainerSkip,
+    },
+    /// The label `fermata.dev/inject` of a Pod has a value without a meaning.
+    InjectLabel {
+        /// The value, shortened.
+        value: Box<str>,
+    },
+}
+
+impl Mistake {
+    /// Whether the Pod may be refused for it.
+    ///
+    /// Not for one on the Namespace: that would stop all its Pods. And not for a container that is not there,
+    /// or not drained: another webhook may add it after this one has looked.
+    #[must_use]
+    pub const fn may_deny(&self) -> bool {
+        match self {
+            Self::Value { layer, .. } | Self::UnknownKey { layer, .. } => {
+                matches!(layer, Layer::Pod | Layer::Container)
+            }
+            Self::NotPerContainer { .. } | Self::InjectLabel { .. } => true,
+            Self::ContainerOnNamespace { .. } | Self::UnknownContainer { .. } | Self::NeverDrained { .. } => {
+                false
+            }
+        }
+    }
+}
+
+impl From<Mistake> for Warning {
+    fn from(mistake: Mistake) -> Self {
+        Self::Mistake(mistake)
+    }
+}
+
+/// Shortens a value that a user wrote to what a message has room for.
+pub(crate) fn short_value(value: &str) -> Cow<'_, str> {
+    cut(value, 40)
+}
+
+/// Shortens a key or a name. Legal ones are cut only where a container's name is absurdly long.
+pub(crate) fn short_name(name: &str) -> Cow<'_, str> {
+    cut(name, 96)
+}
+
+/// At most so many characters; where some are left out, an ellipsis says so.
+pub(crate) fn cut(text: &str, room: usize) -> Cow<'_, str> {
+    if text.char_indices().nth(room).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let end = text.char_indices().nth(room.saturating_sub(1)).map_or(0, |(end, _)| end);
+    Cow::Owned(format!("{}…", &text[..end]))
+}

@@ -1,0 +1,89 @@
+//! The annotation `fermata.dev/status`: what was done to a Pod, written on the Pod.
+//!
+//! It describes the ending that the Pod has in the end, so that a second pass finds it already right. It is
+//! never read back to decide anything: whoever copies or forges one changes nothing.
+
+use std::fmt::Write;
+
+use crate::{
+    annotation::STATUS,
+    plan::{Action, AnnotationsPath, ContainerKind, Outcome, Plan, Step},
+    pod::{Pod, Presence},
+    warning::Warning,
+};
+
+/// The API server's limit on keys and values of all annotations together (`TotalAnnotationSizeLimitB`).
+const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// How many containers are listed by name; a report must stay small.
+const LISTED: usize = 32;
+
+/// Adds the step that writes the status, unless it stands there already or has no room.
+pub(crate) fn report(pod: &Pod<'_>, plan: &mut Plan<'_>) {
+    // A Pod without containers is refused by the API server, and there is nothing to say about it.
+    if plan.containers.is_empty() {
+        return;
+    }
+    let status = render(plan);
+    let old = pod.status();
+    if old == Some(status.as_str()) {
+        return;
+    }
+    let size = pod.annotations_size() + status.len() + if old.is_none() { STATUS.len() } else { 0 };
+    if size - old.map_or(0, str::len) > ANNOTATIONS_LIMIT {
+        plan.warnings.push(Warning::NoRoomForStatus);
+        return;
+    }
+    let path = match (&pod.metadata, old) {
+        (Presence::Absent | Presence::Null, _) => AnnotationsPath::NoMetadata,
+        (Presence::Value(_), Some(_)) => AnnotationsPath::Status,
+        (Presence::Value(metadata), None) => match metadata.annotations {
+            Presence::Value(_) => AnnotationsPath::NoStatus,
+            Presence::Absent | Presence::Null => AnnotationsPath::NoAnnotations,
+        },
+    };
+    plan.steps.push(Step { action: Action::WriteStatus { path, status }, layer: None });
+}
+
+/// The status, as JSON on one line.
+fn render(plan: &Plan<'_>) -> String {
+    let mut drained = String::new();
+    let mut skipped = String::new();
+    let mut listed = 0;
+    let mut unlisted = 0;
+    for container in plan.containers.iter().filter(|container| container.kind != ContainerKind::Init) {
+        if listed == LISTED {
+            unlisted += 1;
+            continue;
+        }
+        listed += 1;
+        match container.outcome {
+            Outcome::Added(drain) | Outcome::Raised(drain) | Outcome::Kept(drain) => {
+                member(&mut drained, container.name, drain);
+            }
+            Outcome::Skipped(reason) => member(&mut skipped, container.name, reason),
+        }
+    }
+    let mut status =
+        format!(r#"{{"version":"{}","gracePeriodSeconds":{}"#, env!("CARGO_PKG_VERSION"), plan.grace.after);
+    for (name, members) in [("drain", drained), ("skipped", skipped)] {
+        if !members.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(status, r#","{name}":{{{members}}}"#);
+        }
+    }
+    if unlisted > 0 {
+        let _ = write!(status, r#","unlisted":{unlisted}"#);
+    }
+    status.push('}');
+    status
+}
+
+/// Adds `"name":"value"`. Legal names need no escape; others are the API server's to refuse, but must not
+/// break the JSON.
+fn member(members: &mut String, name: &str, value: impl std::fmt::Display) {
+    if !members.is_empty() {
+        members.push(',');
+    }
+    let _ = write!(members, "{}:\"{value}\"", serde_json::Value::from(name));
+}

@@ -1,0 +1,257 @@
+//! What `kubectl` tells the person who creates the Pod.
+//!
+//! The API server passes warnings on to the client. It advises at most 120 characters and may cut at 256, and
+//! all warnings of a request share 4 KiB; so each is short, and there are few.
+
+use std::fmt;
+
+use fermata_stop_plan::Seconds;
+
+use crate::{
+    opt_in,
+    pod::HookKind,
+    settings::{Layer, Mistake, Sourced, cut, short_name},
+    skip::ContainerSkip,
+};
+
+/// The most characters that a warning may have.
+pub const MAX_CHARACTERS: usize = 256;
+
+/// The most warnings that one review returns.
+pub const MAX_WARNINGS: usize = 10;
+
+/// Cluster-autoscaler waits no longer than this for a Pod that it evicts (`--max-graceful-termination-sec`).
+pub const AUTOSCALER_PATIENCE: i64 = 600;
+
+/// Something that the Pod's author should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// An annotation counts for nothing.
+    Mistake(Mistake),
+    /// The container's own hook stands where the drain would.
+    OwnPreStop {
+        /// The container.
+        container: Box<str>,
+        /// The kind of its hook.
+        hook: HookKind,
+        /// The drain that it does not get.
+        drain: Seconds,
+    },
+    /// The API server has no native sleep.
+    NeedsShim {
+        /// The container.
+        container: Box<str>,
+        /// The drain that it does not get.
+        drain: Sourced<Seconds>,
+    },
+    /// The operator's ceiling is lower than the drain.
+    DrainLimited {
+        /// The container.
+        container: Box<str>,
+        /// The drain that was asked for.
+        asked: Sourced<Seconds>,
+        /// What it gets.
+        limit: Seconds,
+    },
+    /// The operator's ceiling is lower than the grace period that the drain needs.
+    GraceLimited {
+        /// The grace period that is needed, unit: seconds.
+        needed: i64,
+        /// What the Pod gets, unit: seconds.
+        limit: i64,
+    },
+    /// The operator's ceiling leaves no room for a drain.
+    NoRoom {
+        /// The container.
+        container: Box<str>,
+    },
+    /// The grace period is longer than cluster-autoscaler waits.
+    BeyondAutoscaler {
+        /// The grace period, unit: seconds.
+        grace_period: i64,
+    },
+    /// A probe's own grace period is shorter than the drain.
+    ProbeGrace {
+        /// The container.
+        container: Box<str>,
+        /// The probe's grace period, unit: seconds.
+        probe: i64,
+        /// The drain.
+        drain: Seconds,
+    },
+    /// The container's own hook sleeps for as long as the Pod may take, or longer.
+    HookFillsGrace {
+        /// The container.
+        container: Box<str>,
+        /// How long its hook sleeps.
+        drain: Seconds,
+        /// The Pod's grace period, unit: seconds.
+        grace_period: i64,
+    },
+    /// The status annotation would make the annotations larger than the API server allows.
+    NoRoomForStatus,
+    /// The Pod cannot be judged.
+    Unreadable {
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
+    /// More than [`MAX_WARNINGS`].
+    More {
+        /// How many are not shown.
+        count: usize,
+    },
+}
+
+impl Warning {
+    /// The text as it is sent, at most [`MAX_CHARACTERS`].
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = format!("fermata: {self}");
+        // The API server's client refuses control characters in the header that carries the warning.
+        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match cut(&text, MAX_CHARACTERS) {
+            std::borrow::Cow::Borrowed(_) => text,
+            std::borrow::Cow::Owned(cut) => cut,
+        }
+    }
+}
+
+/// The texts to send: all of them, or the first ones and how many more there are.
+#[must_use]
+pub fn texts(warnings: &[Warning]) -> Vec<String> {
+    if warnings.len() <= MAX_WARNINGS {
+        return warnings.iter().map(Warning::text).collect();
+    }
+    let (shown, hidden) = warnings.split_at(MAX_WARNINGS - 1);
+    let more = Warning::More { count: hidden.len() };
+    shown.iter().chain([&more]).map(Warning::text).collect()
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mistake(mistake) => mistake.fmt(f),
+            Self::OwnPreStop { container, hook: HookKind::TcpSocket, drain } => write!(
+                f,
+                "container {}: no drain ({}): its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}",
+                short_name(container),
+                ContainerSkip::OwnPreStop,
+            ),
+            Self::OwnPreStop { container, hook, drain } => write!(
+                f,
+                "container {}: no drain ({}): its {hook} preStop hook stays as it is; begin that hook with a sleep of {drain}, or remove it",
+                short_name(container),
+                ContainerSkip::OwnPreStop,
+            ),
+            Self::NeedsShim { container, drain } => write!(
+                f,
+                "container {}: no drain of {} ({}, {}): API servers below 1.30 have no native sleep; upgrade, or add a preStop hook that sleeps",
+                short_name(container),
+                drain.value,
+                ContainerSkip::NeedsShim,
+                drain.layer,
+            ),
+            Self::DrainLimited { container, asked, limit } => write!(
+                f,
+                "container {}: drain {} ({}) is above the operator's limits.maxDrain; it gets {limit}",
+                short_name(container),
+                asked.value,
+                asked.layer,
+            ),
+            Self::GraceLimited { needed, limit } => write!(
+                f,
+                "the drain needs a grace period of {needed}s, above the operator's limits.maxGracePeriod; the Pod gets {limit}s, so its app has less time after the stop signal"
+            ),
+            Self::NoRoom { container } => write!(
+                f,
+                "container {}: no drain ({}): the operator's limits.maxGracePeriod leaves no second for it",
+                short_name(container),
+                ContainerSkip::NoRoom,
+            ),
+            Self::BeyondAutoscaler { grace_period } => write!(
+                f,
+                "the grace period of {grace_period}s is above the {AUTOSCALER_PATIENCE}s that cluster-autoscaler waits by default; on scale-down the Pod is killed earlier"
+            ),
+            Self::ProbeGrace { container, probe, drain } => write!(
+                f,
+                "container {}: a probe's terminationGracePeriodSeconds of {probe} is shorter than the drain of {drain}, which it cuts short when the probe fails",
+                short_name(container),
+            ),
+            Self::HookFillsGrace { container, drain, grace_period } => write!(
+                f,
+                "container {}: its preStop sleep of {drain} fills the grace period of {grace_period}s, so its app is killed without time of its own; set fermata.dev/grace-period to give it some",
+                short_name(container),
+            ),
+            Self::NoRoomForStatus => f.write_str(
+                "the Pod's annotations are near the limit of 256 KiB, so there is no fermata.dev/status",
+            ),
+            Self::Unreadable { reason } => {
+                write!(f, "the Pod is left unchanged, because it cannot be judged: {reason}")
+            }
+            Self::More { count } => write!(f, "{count} more warnings; `fermata explain` shows them all"),
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value { layer, annotation, key, value, why } => {
+                write!(f, "{annotation}: {value:?} {why}; use {}", key.definition().accepts)?;
+                whose(f, *layer)
+            }
+            Self::UnknownKey { layer, annotation, nearest: Some(nearest) } => {
+                if &**nearest == opt_in::LABEL {
+                    return write!(
+                        f,
+                        "{annotation} is a label, not an annotation; the annotation is ignored"
+                    );
+                }
+                write!(f, "there is no annotation {annotation}; did you mean {nearest}?")?;
+                whose(f, *layer)
+            }
+            Self::UnknownKey { layer, annotation, nearest: None } => {
+                let known: Vec<_> = crate::annotation::TABLE.iter().map(|row| row.name).collect();
+                write!(f, "there is no annotation {annotation}; known are {}", known.join(", "))?;
+                whose(f, *layer)
+            }
+            Self::NotPerContainer { annotation, key } => {
+                write!(f, "{annotation}: {key} is for the whole Pod; write it without the container's name")
+            }
+            Self::ContainerOnNamespace { annotation } => {
+                write!(
+                    f,
+                    "{annotation} on the Namespace: one container's annotation belongs on the Pod; it is ignored"
+                )
+            }
+            Self::UnknownContainer { layer, annotation, container, nearest } => {
+                write!(f, "{annotation}: the Pod has no container {container}")?;
+                if let Some(nearest) = nearest {
+                    write!(f, "; did you mean {nearest}?")?;
+                }
+                whose(f, *layer)
+            }
+            Self::NeverDrained { annotation, container, reason } => {
+                write!(
+                    f,
+                    "{annotation}: container {container} is not drained ({reason}): {}",
+                    reason.meaning()
+                )
+            }
+            Self::InjectLabel { value } => write!(
+                f,
+                "label {}: {value:?} means nothing on a Pod; use {:?} to opt the Pod out",
+                opt_in::LABEL,
+                opt_in::DISABLED
+            ),
+        }
+    }
+}
+
+/// Ends a message with whose annotation it was, where that is not the Pod's author.
+fn whose(f: &mut fmt::Formatter<'_>, layer: Layer) -> fmt::Result {
+    match layer {
+        Layer::Namespace => f.write_str(" (on the Namespace; ignored)"),
+        _ => f.write_str(" (ignored)"),
+    }
+}
