@@ -65,15 +65,23 @@ pub enum HookKind {
     Unknown,
 }
 
-impl fmt::Display for HookKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl HookKind {
+    /// The name of the field that holds it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Exec => "exec",
             Self::HttpGet => "httpGet",
             Self::TcpSocket => "tcpSocket",
             Self::Sleep => "sleep",
             Self::Unknown => "unknown",
-        })
+        }
+    }
+}
+
+impl fmt::Display for HookKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
