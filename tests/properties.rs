@@ -1,0 +1,247 @@
+//! What must hold for every Pod there can be, tried on generated ones.
+//!
+//! `FERMATA_CASES` sets how many Pods each property is tried on: 2,000 unless told, 100,000 by `make soak`.
+
+#[path = "properties/pods.rs"]
+mod pods;
+#[path = "properties/rfc6902.rs"]
+mod rfc6902;
+#[path = "properties/validation.rs"]
+mod validation;
+
+use fermata_core::{
+    annotation::STATUS,
+    explain::explain,
+    patch,
+    plan::{Plan, plan},
+    pod::Pod,
+    review::Review,
+    settings::{ClusterSettings, NamespaceSettings, Settings},
+    warning::{self, MAX_CHARACTERS, MAX_WARNINGS},
+};
+use pods::{Case, arbitrary_json, case, container};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("FERMATA_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Plans a Pod from its JSON text, as admission and preview do.
+fn with_plan<T>(pod: &Value, case: &Case, look: impl FnOnce(&Pod<'_>, &Plan<'_>) -> T) -> T {
+    let json = serde_json::to_vec(pod).unwrap();
+    let pod = Pod::parse(&json).unwrap_or_else(|error| panic!("{error} in {pod:#}"));
+    let plan = plan(&pod, &case.settings());
+    look(&pod, &plan)
+}
+
+fn operations(pod: &Value, case: &Case) -> Value {
+    with_plan(pod, case, |_, plan| serde_json::to_value(patch::operations(plan)).unwrap())
+}
+
+/// The Pod after its patch, by the json-patch crate.
+fn patched(pod: &Value, case: &Case) -> Value {
+    let operations: json_patch::Patch = serde_json::from_value(operations(pod, case)).unwrap();
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, &operations)
+        .unwrap_or_else(|error| panic!("{error}\n{operations:?}\n{pod:#}"));
+    pod
+}
+
+fn grace_period(pod: &Value) -> i64 {
+    pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30)
+}
+
+/// The Pod without anything that Fermata may change.
+fn without_declared_paths(pod: &Value) -> Value {
+    let mut pod = pod.clone();
+    if let Some(annotations) = pod["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(STATUS);
+    }
+    prune(&mut pod, &["metadata", "annotations"]);
+    prune(&mut pod, &["metadata"]);
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.remove("terminationGracePeriodSeconds");
+    }
+    for container in pod["spec"]["containers"].as_array_mut().into_iter().flatten() {
+        if let Some(lifecycle) = container["lifecycle"].as_object_mut() {
+            lifecycle.remove("preStop");
+        }
+        prune(container, &["lifecycle"]);
+    }
+    pod
+}
+
+/// Removes the member at a path if there is nothing in it.
+fn prune(value: &mut Value, path: &[&str]) {
+    let (last, parents) = path.split_last().unwrap();
+    let parent = parents.iter().try_fold(value, |value, name| value.get_mut(name));
+    if let Some(parent) = parent.and_then(Value::as_object_mut)
+        && parent
+            .get(*last)
+            .is_some_and(|value| value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty))
+    {
+        parent.remove(*last);
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_patch_applies_and_two_implementations_agree(case in case()) {
+        let by_crate = patched(&case.pod, &case);
+        let by_hand = rfc6902::apply(&case.pod, &operations(&case.pod, &case)).unwrap();
+        prop_assert_eq!(by_crate, by_hand);
+    }
+
+    #[test]
+    fn a_second_pass_changes_nothing(case in case()) {
+        let once = patched(&case.pod, &case);
+        prop_assert_eq!(operations(&once, &case), json!([]), "\n{:#}", once);
+    }
+
+    #[test]
+    fn a_pod_that_was_valid_stays_valid(case in case()) {
+        if validation::errors(&case.pod).is_empty() {
+            let once = patched(&case.pod, &case);
+            prop_assert_eq!(validation::errors(&once), Vec::<String>::new(), "\n{:#}", once);
+        }
+    }
+
+    #[test]
+    fn the_grace_period_is_never_lowered_and_always_above_an_added_sleep(case in case()) {
+        let once = patched(&case.pod, &case);
+        prop_assert!(grace_period(&once) >= grace_period(&case.pod));
+        let empty = Vec::new();
+        let containers = |pod: &'_ Value| pod["spec"]["containers"].as_array().unwrap_or(&empty).clone();
+        for (before, after) in containers(&case.pod).iter().zip(containers(&once)) {
+            let sleep = &after["lifecycle"]["preStop"]["sleep"]["seconds"];
+            if sleep.is_i64() && *sleep != before["lifecycle"]["preStop"]["sleep"]["seconds"] {
+                prop_assert!(sleep.as_i64().unwrap() < grace_period(&once), "\n{:#}", once);
+                prop_assert!(sleep.as_i64().unwrap() > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn only_declared_paths_change(case in case()) {
+        let once = patched(&case.pod, &case);
+        prop_assert_eq!(without_declared_paths(&case.pod), without_declared_paths(&once));
+    }
+
+    #[test]
+    fn a_hook_that_does_more_than_sleep_stays_as_it_is(case in case()) {
+        let once = patched(&case.pod, &case);
+        for (index, container) in case.pod["spec"]["containers"].as_array().into_iter().flatten().enumerate() {
+            let hook = &container["lifecycle"]["preStop"];
+            let sleeps = hook["sleep"].is_object() || hook["exec"]["command"].to_string().contains("sleep");
+            if !hook.is_null() && !sleeps {
+                prop_assert_eq!(hook, &once["spec"]["containers"][index]["lifecycle"]["preStop"]);
+            }
+        }
+    }
+
+    #[test]
+    fn init_containers_and_native_sidecars_are_never_touched(case in case()) {
+        let once = patched(&case.pod, &case);
+        prop_assert_eq!(&case.pod["spec"]["initContainers"], &once["spec"]["initContainers"]);
+    }
+
+    #[test]
+    fn a_container_added_by_another_webhook_is_the_only_one_touched(case in case(), added in container("injected")) {
+        let once = patched(&case.pod, &case);
+        let mut again = once.clone();
+        let Some(containers) = again["spec"]["containers"].as_array_mut() else { return Ok(()) };
+        let position = containers.len();
+        containers.push(added);
+        let twice = patched(&again, &case);
+        for index in 0..position {
+            prop_assert_eq!(&once["spec"]["containers"][index], &twice["spec"]["containers"][index]);
+        }
+        prop_assert_eq!(operations(&twice, &case), json!([]));
+    }
+
+    #[test]
+    fn a_forged_status_changes_nothing(case in case(), forged in any::<String>()) {
+        let once = patched(&case.pod, &case);
+        let mut forgery = case.pod.clone();
+        match &mut forgery["metadata"]["annotations"] {
+            Value::Object(annotations) => drop(annotations.insert(STATUS.into(), forged.into())),
+            annotations => *annotations = json!({ STATUS: forged }),
+        }
+        let forged = patched(&forgery, &case);
+        prop_assert_eq!(&forged["spec"], &once["spec"]);
+        with_plan(&case.pod, &case, |_, plan| {
+            if plan.skipped.is_none() && plan.denied.is_none() && !plan.containers.is_empty() {
+                prop_assert_eq!(&forged["metadata"]["annotations"][STATUS], &once["metadata"]["annotations"][STATUS]);
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn warnings_are_few_and_short_and_explanations_hold_them_all(case in case()) {
+        with_plan(&case.pod, &case, |pod, plan| {
+            let texts = warning::texts(&plan.warnings);
+            prop_assert!(texts.len() <= MAX_WARNINGS);
+            for text in &texts {
+                prop_assert!(text.chars().count() <= MAX_CHARACTERS && !text.contains(char::is_control), "{}", text);
+            }
+            prop_assert_eq!(explain(pod, plan).warnings.len(), plan.warnings.len());
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn a_review_answers_with_the_same_patch(case in case()) {
+        let body = serde_json::to_vec(&json!({
+            "apiVersion": "admission.k8s.io/v1",
+            "kind": "AdmissionReview",
+            "request": {
+                "uid": "u",
+                "kind": { "group": "", "version": "v1", "kind": "Pod" },
+                "operation": "CREATE",
+                "object": case.pod,
+            },
+        })).unwrap();
+        let decision = Review::parse(&body).unwrap().decide(&case.settings());
+        let answer: Value = serde_json::from_slice(&decision.body).unwrap();
+        let expected = operations(&case.pod, &case);
+        match answer["response"].get("patch").and_then(Value::as_str) {
+            None => prop_assert_eq!(expected, json!([])),
+            Some(patch) => {
+                use base64::Engine;
+                let patch = base64::prelude::BASE64_STANDARD.decode(patch).unwrap();
+                prop_assert_eq!(expected, serde_json::from_slice::<Value>(&patch).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn any_json_is_survived_as_a_pod(json in arbitrary_json()) {
+        let bytes = serde_json::to_vec(&json).unwrap();
+        if let Ok(pod) = Pod::parse(&bytes) {
+            let cluster = ClusterSettings::default();
+            let settings = Settings { cluster: &cluster, namespace: None, namespace_name: None, own_namespace: None, server: None };
+            let plan = plan(&pod, &settings);
+            let _ = (patch::operations(&plan), explain(&pod, &plan), warning::texts(&plan.warnings));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_survived_as_a_review(bytes in proptest::collection::vec(any::<u8>(), 0..200), json in arbitrary_json()) {
+        let _ = Review::parse(&bytes);
+        let _ = Review::parse(&serde_json::to_vec(&json).unwrap());
+    }
+
+    #[test]
+    fn any_namespace_is_survived(annotations in proptest::collection::vec((any::<String>(), any::<String>()), 0..4)) {
+        let annotations = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let own = [("fermata.dev/drain", "x"), ("a.fermata.dev/drain", "1"), ("fermata.dev/drian", "1")];
+        let settings = NamespaceSettings::read([], annotations.chain(own));
+        prop_assert!(!settings.opted_in);
+        prop_assert!(settings.mistakes.len() >= 3);
+    }
+}
