@@ -2,6 +2,8 @@
 //!
 //! `FERMATA_CASES` sets how many Pods each property is tried on: 2,000 unless told, 100,000 by `make soak`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "properties/pods.rs"]
 mod pods;
 #[path = "properties/rfc6902.rs"]

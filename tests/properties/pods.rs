@@ -10,15 +10,15 @@ use serde_json::{Map, Value, json};
 
 /// A Pod and what is known beside it.
 #[derive(Clone, Debug)]
-pub struct Case {
-    pub pod: Value,
-    pub cluster: ClusterSettings,
-    pub namespace: Option<NamespaceSettings>,
-    pub server: Option<ServerVersion>,
+pub(crate) struct Case {
+    pub(crate) pod: Value,
+    pub(crate) cluster: ClusterSettings,
+    pub(crate) namespace: Option<NamespaceSettings>,
+    pub(crate) server: Option<ServerVersion>,
 }
 
 impl Case {
-    pub fn settings(&self) -> Settings<'_> {
+    pub(crate) fn settings(&self) -> Settings<'_> {
         Settings {
             cluster: &self.cluster,
             namespace: self.namespace.as_ref(),
@@ -29,7 +29,7 @@ impl Case {
     }
 }
 
-pub fn case() -> impl Strategy<Value = Case> {
+pub(crate) fn case() -> impl Strategy<Value = Case> {
     (pod(), cluster(), option::of(namespace()), option::of(select(&[29, 30, 36][..]))).prop_map(
         |(pod, cluster, namespace, minor)| Case {
             pod,
@@ -122,7 +122,7 @@ fn unknown_fields() -> impl Strategy<Value = Option<Value>> {
 }
 
 /// A regular container of that name.
-pub fn container(name: &'static str) -> impl Strategy<Value = Value> {
+pub(crate) fn container(name: &'static str) -> impl Strategy<Value = Value> {
     let lifecycle = (
         member(hook()),
         option::of(Just(json!({ "exec": { "command": ["warm-up"] } }))),
@@ -228,7 +228,7 @@ fn pod() -> impl Strategy<Value = Value> {
 }
 
 /// JSON of any shape, with the member names that the code looks for among its keys.
-pub fn arbitrary_json() -> impl Strategy<Value = Value> {
+pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 /// Applies a patch; the first operation that cannot be applied fails all.
-pub fn apply(document: &Value, patch: &Value) -> Result<Value, String> {
+pub(crate) fn apply(document: &Value, operations: &Value) -> Result<Value, String> {
     let mut document = document.clone();
-    for operation in patch.as_array().ok_or("expected an array")? {
+    for operation in operations.as_array().ok_or("expected an array")? {
         let path = operation["path"].as_str().ok_or("expected a path")?;
         let value = operation.get("value").ok_or("expected a value")?.clone();
         let (parent, last) = path.rsplit_once('/').ok_or("the whole document is never patched here")?;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// What the API server would refuse about a Pod's ending.
-pub fn errors(pod: &Value) -> Vec<String> {
+pub(crate) fn errors(pod: &Value) -> Vec<String> {
     let mut errors = Vec::new();
     let grace = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
     // Stored as 1 before it is validated.
