@@ -1,0 +1,57 @@
+# The contributor's interface. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Cases a property is tried on.
+CASES ?= 2000
+SOAK_CASES ?= 100000
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: try
+try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves it running
+	@cargo build --quiet --release --bin fermata
+	@cargo run --quiet --package fermata-test-cluster -- try $(if $(filter-out 0,$(KEEP)),--keep) --fermata target/release/fermata
+
+.PHONY: test
+test: prerequisites lint assets ## Run all tests, those on a real API server included
+	FERMATA_CASES=$(CASES) cargo test --workspace --locked
+
+.PHONY: lint
+lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+.PHONY: soak
+soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
+	FERMATA_CASES=$(SOAK_CASES) cargo test --release --locked --test properties
+
+.PHONY: bench
+bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
+	cargo build --quiet --release --bin fermata
+	cargo run --quiet --release --package fermata-bench -- --fermata target/release/fermata
+
+.PHONY: golden
+golden: prerequisites ## Rewrite the expected files under tests/fixtures; read the difference before you commit it
+	FERMATA_BLESS=1 cargo test --locked --test golden
+
+.PHONY: assets
+assets: prerequisites ## Build etcd, kube-apiserver and the rest of the control plane, once
+	@cargo run --quiet --locked --package fermata-test-cluster -- assets
+
+# Each missing tool by name, all at once.
+.PHONY: prerequisites
+prerequisites:
+	@missing=0; \
+	need() { command -v "$$1" >/dev/null || { echo "missing: $$1 ($$2)" >&2; missing=1; }; }; \
+	need cargo 'Rust, from https://rustup.rs; rust-toolchain.toml says which'; \
+	need cc 'a C compiler, such as the package gcc or clang: the TLS library has assembly parts'; \
+	if [ -z "$${KUBEBUILDER_ASSETS:-}" ]; then \
+		need go 'Go 1.26 or later, from https://go.dev/dl; or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kube-controller-manager'; \
+	fi; \
+	exit $$missing
