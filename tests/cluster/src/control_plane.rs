@@ -88,7 +88,8 @@ impl ControlPlane {
             wanted.push(Binary::KubeControllerManager);
         }
         let assets = Assets::prepare(&wanted).await?;
-        Self::start_programs(assets, options).await.context("failed to start the control plane")
+        // On the heap, for it is large, and so would be the future of every test that awaits it.
+        Box::pin(Self::start_programs(assets, options)).await.context("failed to start the control plane")
     }
 
     /// The control plane that the tests of one process share, started on first use.
@@ -120,7 +121,7 @@ impl ControlPlane {
             let api_server = Process::start(&scratch, program)?;
             let server_url = format!("https://127.0.0.1:{port}");
             let config = client_config(&credentials, &server_url)?;
-            match ready(&config, deadline, &[&etcd, &api_server]).await {
+            match ready(&config, deadline, &etcd, &api_server).await {
                 Ok(version) => break (api_server, server_url, config, version),
                 Err(_) if attempt < ports::ATTEMPTS && ports::was_taken(&api_server.log()) => attempt += 1,
                 Err(error) => return Err(error),
@@ -155,9 +156,8 @@ impl ControlPlane {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, "default");
         let what = "the controller manager to make the ServiceAccount `default`";
         wait::until(what, remaining(deadline), async || {
-            process.check_running()?;
-            self.api_server.check_running()?;
-            Ok(match accounts.get_opt("default").await {
+            let looked = self.api_server.while_running(accounts.get_opt("default"));
+            Ok(match process.while_running(looked).await?? {
                 Ok(Some(_)) => Seen::Yes(()),
                 Ok(None) => Seen::NotYet("it does not exist".to_owned()),
                 Err(error) => Seen::NotYet(error.to_string()),
@@ -265,22 +265,26 @@ impl ControlPlane {
 }
 
 /// Waits for the API server's own word that it is ready; gives its version.
-async fn ready(config: &Config, deadline: Instant, processes: &[&Process]) -> anyhow::Result<Info> {
+async fn ready(
+    config: &Config,
+    deadline: Instant,
+    etcd: &Process,
+    api_server: &Process,
+) -> anyhow::Result<Info> {
     let client = client(config)?;
     let waited = wait::until("the API server's /readyz", remaining(deadline), async || {
-        for process in processes {
-            process.check_running()?;
-        }
-        let request = http_get("/readyz")?;
-        Ok(match client.request_text(request).await {
+        let looked = api_server.while_running(client.request_text(http_get("/readyz")?));
+        Ok(match etcd.while_running(looked).await?? {
             Ok(_) => Seen::Yes(()),
             Err(error) => Seen::NotYet(error.to_string()),
         })
     })
     .await;
-    if let Err(error) = waited {
-        let logs: Vec<String> = processes.iter().map(|process| process.log_tail()).collect();
-        return Err(error.context(logs.join("\n")));
+    // A process that ended early is named with its own log already.
+    if api_server.exit_code().is_none() && etcd.exit_code().is_none() {
+        waited.with_context(|| format!("{}\n{}", etcd.log_tail(), api_server.log_tail()))?;
+    } else {
+        waited?;
     }
     Ok(client.apiserver_version().await?)
 }

@@ -108,8 +108,7 @@ impl Fermata {
 
 async fn ready(process: &Process, url: &str) -> anyhow::Result<()> {
     wait::until(&format!("{url} to answer 200"), READY_BOUND, async || {
-        process.check_running()?;
-        Ok(match http::get(url).await {
+        Ok(match process.while_running(http::get(url)).await? {
             Ok(response) if response.status == 200 => Seen::Yes(()),
             Ok(response) => Seen::NotYet(format!("{} {}", response.status, response.body.trim())),
             Err(error) => Seen::NotYet(format!("{error:#}")),

@@ -36,22 +36,24 @@ enum Command {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
-        Command::Assets => {
-            println!("{}", Assets::prepare(&Binary::ALL).await?.folder().display());
-            Ok(())
-        }
+        Command::Assets => assets().await,
         Command::Up { scratch, api_server_args } => {
             up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await
         }
     }
 }
 
+async fn assets() -> anyhow::Result<()> {
+    if let Some(assets) = unless_stopped(Assets::prepare(&Binary::ALL)).await? {
+        println!("{}", assets.folder().display());
+    }
+    Ok(())
+}
+
 async fn up(options: ControlPlaneOptions) -> anyhow::Result<()> {
     let started = Instant::now();
-    let control_plane = tokio::select! {
-        control_plane = ControlPlane::start(options) => control_plane?,
-        // What has been started already ends with this process.
-        stopped = told_to_stop() => return stopped,
+    let Some(control_plane) = unless_stopped(ControlPlane::start(options)).await? else {
+        return Ok(());
     };
     println!(
         "Kubernetes {} is ready at {} after {:.1} s",
@@ -67,6 +69,14 @@ async fn up(options: ControlPlaneOptions) -> anyhow::Result<()> {
     println!("Ctrl-C stops it and removes everything.");
     told_to_stop().await?;
     control_plane.stop().await
+}
+
+/// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.
+async fn unless_stopped<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        done = work => done.map(Some),
+        stopped = told_to_stop() => stopped.map(|()| None),
+    }
 }
 
 /// Resolves at Ctrl-C, TERM, or when the terminal goes away.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::{sync::watch, time::timeout};
 
 use crate::scratch::Scratch;
@@ -192,6 +192,19 @@ impl Process {
             .with_context(|| format!("{} (process {}) did not end, not even by KILL", self.name, self.id))
     }
 
+    /// Does something that makes sense only while the program runs.
+    ///
+    /// # Errors
+    ///
+    /// When it ends meanwhile, or had ended before; with the end of its log.
+    pub async fn while_running<T>(&self, work: impl Future<Output = T>) -> anyhow::Result<T> {
+        tokio::select! {
+            biased;
+            code = self.exited() => Err(self.ended_early(code)),
+            done = work => Ok(done),
+        }
+    }
+
     /// Fails, with the end of the log, when it has ended although it should be running.
     ///
     /// # Errors
@@ -200,8 +213,12 @@ impl Process {
     pub fn check_running(&self) -> anyhow::Result<()> {
         match self.exit_code() {
             None => Ok(()),
-            Some(code) => bail!("{} ended early with exit code {code}:\n{}", self.name, self.log_tail()),
+            Some(code) => Err(self.ended_early(code)),
         }
+    }
+
+    fn ended_early(&self, code: i32) -> anyhow::Error {
+        anyhow!("{} ended early with exit code {code}; {}", self.name, self.log_tail())
     }
 }
 

@@ -13,7 +13,8 @@ shift 2
 # Caught, not ignored: what is ignored would stay ignored in the program.
 trap : HUP INT TERM
 
-exec 3<&0 4>&2 </dev/null 2>>"$log"
+# The shell itself stays silent: some report the death of each of their children.
+exec 3<&0 4>&2 </dev/null 2>/dev/null
 "$@" 3<&- >>"$log" 2>&1 &
 program=$!
 
@@ -27,7 +28,7 @@ program=$!
         grace=$((grace - 1))
     done
     kill -s KILL "$program"
-) >/dev/null 2>&1 &
+) >/dev/null &
 listener=$!
 exec 3<&-
 
@@ -38,7 +39,7 @@ exec >/dev/null
 while :; do
     wait "$program"
     status=$?
-    kill -s 0 "$program" 2>/dev/null || break
+    kill -s 0 "$program" || break
 done
-kill -s KILL "$listener" 2>/dev/null
+kill -s KILL "$listener"
 exit "$status"
