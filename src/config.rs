@@ -4,6 +4,7 @@
 //! because they pass through the same parser.
 
 mod document;
+pub mod live;
 
 use std::{
     fs::File,

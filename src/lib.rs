@@ -1,3 +1,5 @@
 //! Fermata gives every opted-in Pod a correct ending.
 
 pub mod config;
+pub mod telemetry;
+pub mod tls;
