@@ -1,1 +1,3 @@
-//! Fermata.
+//! Fermata gives every opted-in Pod a correct ending.
+
+pub mod config;
