@@ -1,2 +1,7 @@
 //! The `fermata` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fermata::cli::main()
+}
