@@ -8,6 +8,8 @@
 mod place;
 mod render;
 mod splice;
+#[cfg(test)]
+mod tests;
 
 use fermata_core::patch::Operation;
 use serde_json::Value;

@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn anchors_and_merges_are_resolved() {
-        let text = "base: &b {a: 1, c: 2}\nx:\n  <<: *b\n  a: 3\ny: *b\nz:\n  <<: [{a: 7}, *b]\n";
-        let expected = json!({ "base": { "a": 1, "c": 2 }, "x": { "a": 3, "c": 2 }, "y": { "a": 1, "c": 2 }, "z": { "a": 7, "c": 2 } });
+        let text = "base: &b {a: 1, c: 2}\nw:\n  <<: *b\n  a: 3\nx: *b\nz:\n  <<: [{a: 7}, *b]\n";
+        let expected = json!({ "base": { "a": 1, "c": 2 }, "w": { "a": 3, "c": 2 }, "x": { "a": 1, "c": 2 }, "z": { "a": 7, "c": 2 } });
         assert_eq!(value(text), Ok(expected));
     }
 
