@@ -21,7 +21,8 @@ fn folder() -> PathBuf {
 
 fn fixtures() -> Vec<PathBuf> {
     let entries = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
-    let mut fixtures: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
+    let mut fixtures: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).collect();
     fixtures.sort();
     fixtures
 }
@@ -53,7 +54,8 @@ fn fermata(arguments: &[&str], fixture: &Path) -> String {
 /// One operation a line, one blank line between Pods.
 fn readable(patches: &str) -> String {
     let patches = patches.lines().map(|line| {
-        let operations: Vec<Value> = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let operations: Vec<Value> =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let operations: Vec<_> = operations.iter().map(|operation| format!("  {operation}")).collect();
         if operations.is_empty() { "[]\n".to_owned() } else { format!("[\n{}\n]\n", operations.join(",\n")) }
     });
