@@ -46,7 +46,7 @@ fn fermata(arguments: &[&str], fixture: &Path) -> String {
         .env_remove("NO_COLOR")
         .output()
         .unwrap();
-    assert!(output.status.code().is_some_and(|code| code <= 2), "{name}: {output:?}");
+    assert!(output.status.code().is_some_and(|code| code <= 3), "{name}: {output:?}");
     let version = concat!("\\\"version\\\":\\\"", env!("CARGO_PKG_VERSION"), "\\\"");
     String::from_utf8(output.stdout).unwrap().replace(version, r#"\"version\":\"VERSION\""#)
 }

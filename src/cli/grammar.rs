@@ -1,13 +1,12 @@
 //! What can be typed, and nothing about what it leads to.
 
-use super::serve::ServeOptions;
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fermata_core::{ServerVersion, opt_in::PREFIX};
 
-use super::Exit;
+use super::{Exit, serve::ServeOptions};
 
 /// Gives every Kubernetes Pod a correct ending.
 ///

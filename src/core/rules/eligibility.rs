@@ -46,9 +46,9 @@ pub(super) fn mistakes(
         mistakes.push(Mistake::InjectLabel { value: short_value(value).into() });
     }
     for (name, values) in &annotations.containers {
-        let annotation = |key: Key| format!("{name}.{key}");
+        // One of the container's annotations stands for all of them: they share the same mistake.
         let key = if values.drain.is_some() { Key::Drain } else { Key::GracePeriod };
-        let annotation = annotation(key);
+        let annotation = format!("{name}.{key}");
         match kind_of(pod, name) {
             Some(ContainerKind::Regular) => {}
             Some(kind) => mistakes.push(Mistake::NeverDrained {
