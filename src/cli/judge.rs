@@ -187,7 +187,7 @@ impl World<'_> {
         let mut judged = JudgedPod {
             source: 0,
             document: 0,
-            place: place(&found.path),
+            place: place(&found.object),
             path: found.path.clone(),
             kind: found.kind,
             name: found.name,
@@ -244,13 +244,20 @@ fn pairs(pairs: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
     pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
 }
 
-/// The steps of a path such as `spec.containers[0].name`.
+/// The steps of a path such as `spec.containers[0].name`. A key with dots in it stands only at the end.
 fn steps(path: &str) -> impl Iterator<Item = String> {
-    path.split(['.', '[', ']']).filter(|step| !step.is_empty()).map(str::to_owned)
+    const ANNOTATIONS: &str = "metadata.annotations.";
+    let (path, key) = match path.strip_prefix(ANNOTATIONS) {
+        Some(key) => (ANNOTATIONS, Some(key.to_owned())),
+        None => (path, None),
+    };
+    path.split(['.', '[', ']']).filter(|step| !step.is_empty()).map(str::to_owned).chain(key)
 }
 
 /// What is wrong with a Pod, without the place in the JSON that was made of it.
 fn reason(unreadable: &UnreadablePod) -> String {
     let reason = unreadable.reason.split(" at line ").next().unwrap_or_default();
-    format!("{}: {reason}", unreadable.path)
+    // By far the most common slip: `"5"` without its quotes.
+    let way_out = if reason.ends_with("expected a string") { "; put it in quotes" } else { "" };
+    format!("{}: {reason}{way_out}", unreadable.path)
 }

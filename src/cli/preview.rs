@@ -22,7 +22,11 @@ pub(super) fn run(options: &PreviewOptions) -> anyhow::Result<Exit> {
             return Ok(Exit::BadInput);
         }
     };
-    summary::report(&judgement, options.input.quiet);
+    summary::errors(&judgement);
+    summary::undecided(&judgement);
+    if !options.input.quiet {
+        summary::notes(&judgement);
+    }
     let mut exit = summary::exit(&judgement, options.input.exit_zero);
     match options.output {
         PreviewFormat::Yaml => {

@@ -7,27 +7,33 @@ use super::{
     judge::{JudgedPod, Judgement, Verdict},
 };
 
-/// Says what could not be read or judged, and unless asked to be quiet, the warnings and why Pods are left alone.
-pub(super) fn report(judgement: &Judgement, quiet: bool) {
+/// Says what could not be read.
+pub(super) fn errors(judgement: &Judgement) {
     for error in &judgement.errors {
         anstream::eprintln!("error: {error}");
     }
+    if judgement.pods.is_empty() && judgement.errors.is_empty() {
+        anstream::eprintln!("note: there is no Pod, and nothing that makes one, in what was read");
+    }
+}
+
+/// Says which Pods could not be judged, or would be refused.
+pub(super) fn undecided(judgement: &Judgement) {
     for pod in &judgement.pods {
         match &pod.verdict {
             Verdict::Undecided(why) => anstream::eprintln!("error: {}: {why}", subject(judgement, pod)),
             Verdict::Denied(why) => anstream::eprintln!("error: {}: denied: {why}", subject(judgement, pod)),
-            Verdict::Skipped(skip) if !quiet => {
-                anstream::eprintln!(
-                    "note: {}: left alone ({skip}): {}",
-                    subject(judgement, pod),
-                    skip.meaning()
-                );
-            }
             _ => {}
         }
     }
-    if quiet {
-        return;
+}
+
+/// Says why Pods are left alone, and what their authors are warned of.
+pub(super) fn notes(judgement: &Judgement) {
+    for pod in &judgement.pods {
+        if let Verdict::Skipped(skip) = &pod.verdict {
+            anstream::eprintln!("note: {}: left alone ({skip}): {}", subject(judgement, pod), skip.meaning());
+        }
     }
     for (pod, text, others) in warnings(&judgement.pods) {
         let others = match others {
@@ -37,9 +43,6 @@ pub(super) fn report(judgement: &Judgement, quiet: bool) {
         };
         let text = text.strip_prefix("fermata: ").unwrap_or(text);
         anstream::eprintln!("warning: {}: {text}{others}", subject(judgement, pod));
-    }
-    if judgement.pods.is_empty() && judgement.errors.is_empty() {
-        anstream::eprintln!("note: there is no Pod, and nothing that makes one, in what was read");
     }
 }
 
@@ -66,7 +69,7 @@ fn warnings(pods: &[JudgedPod]) -> Vec<(&JudgedPod, &str, usize)> {
 }
 
 /// Which Pod it is about: `deploy.yaml:7:3: Deployment/web`.
-pub(super) fn subject(judgement: &Judgement, pod: &JudgedPod) -> String {
+fn subject(judgement: &Judgement, pod: &JudgedPod) -> String {
     let source = judgement.sources.get(pod.source).map_or("", |source| source.name.as_str());
     format!("{source}:{}: {}", pod.place, object(pod))
 }

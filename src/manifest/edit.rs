@@ -80,10 +80,11 @@ fn patch(document: &mut Value, change: &Change<'_>) -> Option<()> {
 fn rewrite(text: &str, document: &Document, value: &Value) -> String {
     let layout = place::layout(text, document);
     let root = &document.root;
-    let start = match root.anchor.is_some() || root.tag.is_some() {
+    let start = if root.anchor.is_some() || root.tag.is_some() {
         // Whatever is said about the root is gone with it.
-        true => text.find("---").map_or(0, |marker| marker + 3),
-        false => root.span.start,
+        text.find("---").map_or(0, |marker| marker + 3)
+    } else {
+        root.span.start
     };
     let written = match document.syntax {
         Syntax::Json => render::flow(value, &layout.lines("")),

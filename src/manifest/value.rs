@@ -185,12 +185,11 @@ mod tests {
 
     #[test]
     fn a_bomb_of_aliases_does_not_go_off() {
-        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-        for level in 1..30 {
-            let below = level - 1;
-            let items = vec![format!("*a{below}"); 10].join(", ");
-            text += &format!("a{level}: &a{level} [{items}]\n");
-        }
+        let line = |level: usize| {
+            let item = level.checked_sub(1).map_or("x".to_owned(), |below| format!("*a{below}"));
+            format!("a{level}: &a{level} [{}]\n", vec![item; 10].join(", "))
+        };
+        let text: String = (0..30).map(line).collect();
         assert!(value(&text).unwrap_err().contains("expand to more than any object holds"));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub(crate) name: String,
     /// The namespace that it goes to.
     pub(crate) namespace: String,
+    /// The way from the document's root to that object.
+    pub(crate) object: Vec<String>,
     /// The way from the document's root to the Pod or its template.
     pub(crate) path: Vec<String>,
     /// The Pod as the API server would be asked to create it.
@@ -197,6 +199,7 @@ impl Search<'_> {
             kind: workload.kind.to_owned(),
             name: name.to_owned(),
             namespace: namespace.to_owned(),
+            object: self.path.clone(),
             path: self.path.iter().cloned().chain(template).collect(),
             pod,
         })));

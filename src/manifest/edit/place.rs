@@ -12,7 +12,7 @@ use super::{
 use crate::manifest::{
     Syntax,
     document::Document,
-    node::{Content, Entry, Node, Style},
+    node::{Content, Entry, Node, Scalar, Style},
 };
 
 /// The text with the patches carried out; nothing where they are out of reach.
@@ -56,21 +56,20 @@ fn step<'t>(text: &'t str, root: &Node) -> &'t str {
         .unwrap_or("  ")
 }
 
-/// The blank part of a line before a place, or all of it that is blank.
+/// Where the line of a place begins.
+fn line_start(text: &str, offset: usize) -> usize {
+    text[..offset].rfind('\n').map_or(0, |newline| newline + 1)
+}
+
+/// The blanks with which the line of a place begins, as far as that place.
 fn blank_before(text: &str, offset: usize) -> &str {
-    let line = &text[text[..offset].rfind('\n').map_or(0, |newline| newline + 1)..offset];
+    let line = &text[line_start(text, offset)..offset];
     &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
 }
 
 /// Whether nothing but blanks stand before a place in its line.
 fn begins_line(text: &str, offset: usize) -> bool {
-    text[..offset]
-        .ends_with(|before: char| before != '\n')
-        .then(|| {
-            blank_before(text, offset).len()
-                == offset - text[..offset].rfind('\n').map_or(0, |newline| newline + 1)
-        })
-        .unwrap_or(true)
+    line_start(text, offset) + blank_before(text, offset).len() == offset
 }
 
 /// Where what a node says ends: before the line break, if a block scalar ends it.
@@ -90,7 +89,7 @@ pub(super) fn end_of_content(text: &str, node: &Node) -> usize {
     }
 }
 
-fn last_scalar(node: &Node) -> Option<&crate::manifest::node::Scalar> {
+fn last_scalar(node: &Node) -> Option<&Scalar> {
     match &node.content {
         Content::Scalar(scalar) => Some(scalar),
         Content::Sequence { items } => items.last().and_then(last_scalar),
@@ -116,7 +115,7 @@ impl Editor<'_> {
                 self.set(items.get(step.parse::<usize>().ok()?)?, rest, value, depth + 1)
             }
             Content::Mapping { flow, entries } => match node.member(step) {
-                None => self.insert(node, *flow, entries, (step, &wrap(rest, value)), depth),
+                None => self.insert(*flow, entries.last()?, (step, &wrap(rest, value)), depth),
                 Some(entry) if rest.is_empty() || is_blank(&entry.value) => {
                     self.replace(entry, *flow, &wrap(rest, value), depth)
                 }
@@ -127,15 +126,7 @@ impl Editor<'_> {
     }
 
     /// Adds a member behind the last one.
-    fn insert(
-        &mut self,
-        node: &Node,
-        flow: bool,
-        entries: &[Entry],
-        (key, value): (&str, &Value),
-        depth: usize,
-    ) -> Option<()> {
-        let last = entries.last()?;
+    fn insert(&mut self, flow: bool, last: &Entry, (key, value): (&str, &Value), depth: usize) -> Option<()> {
         if flow {
             let end =
                 last.value.span.end.max(last.key.span.end).max(after_colon(self.text, last).unwrap_or(0));
@@ -145,7 +136,7 @@ impl Editor<'_> {
                 let (key, value) = (render::flow_key(key, &style), render::flow(value, &style));
                 format!(",{}{indent}{key}{value}", self.layout.line_break)
             } else {
-                let style = self.inline(node, last);
+                let style = self.inline(last);
                 let comma = if matches!(style, Flow::Inline { spaced: true, .. }) { ", " } else { "," };
                 format!("{comma}{}{}", render::flow_key(key, &style), render::flow(value, &style))
             };
@@ -170,13 +161,11 @@ impl Editor<'_> {
                 .iter()
                 .try_for_each(|(key, value)| self.set(old, std::slice::from_ref(key), value, depth + 1)),
             (Content::Mapping { flow: false, .. }, Value::Object(_)) => {
-                let indent = blank_before(self.text, old.span.start);
-                let range = old.span.start..end_of_content(self.text, old);
-                if indent.len()
-                    != range.start - self.text[..range.start].rfind('\n').map_or(0, |newline| newline + 1)
-                {
+                if !begins_line(self.text, old.span.start) {
                     return None;
                 }
+                let indent = blank_before(self.text, old.span.start);
+                let range = old.span.start..end_of_content(self.text, old);
                 let block = render::block(value, indent, &self.layout);
                 self.splice(range, block, depth);
                 Some(())
@@ -185,7 +174,7 @@ impl Editor<'_> {
                 let style = if begins_line(self.text, entry.key.span.start) && self.layout.json {
                     self.layout.lines(blank_before(self.text, entry.key.span.start))
                 } else {
-                    self.inline(old, entry)
+                    self.inline(entry)
                 };
                 self.fill(entry, render::flow(value, &style), depth)
             }
@@ -227,15 +216,13 @@ impl Editor<'_> {
         Some(())
     }
 
-    /// One line, spaced as the text around it.
-    fn inline(&self, node: &Node, entry: &Entry) -> Flow<'static> {
+    /// One line, spaced as the member that is there. YAML reads `{a:1}` as one long key, so only JSON may be dense.
+    fn inline(&self, entry: &Entry) -> Flow<'static> {
         let json = self.layout.json;
-        let colon = after_colon(self.text, entry);
-        let spaced =
-            colon.is_none_or(|colon| !self.text[colon..].starts_with(|next: char| !next.is_whitespace()));
-        // `{a:1}` is one long key in YAML, so only JSON can be without spaces.
-        let _ = node;
-        Flow::Inline { json, spaced: !json || spaced }
+        let dense = json
+            && after_colon(self.text, entry)
+                .is_some_and(|colon| self.text[colon..].starts_with(|next: char| !next.is_whitespace()));
+        Flow::Inline { json, spaced: !dense }
     }
 
     fn end_of_line(&self, offset: usize) -> usize {
@@ -263,11 +250,9 @@ fn is_blank(node: &Node) -> bool {
     node.anchor.is_none() && node.tag.is_none() && (empty || node.is_plain_null())
 }
 
-fn is_flow(node: &Node) -> bool {
-    match &node.content {
-        Content::Mapping { flow, .. } => *flow,
-        _ => false,
-    }
+/// Whether it is a mapping in flow notation.
+const fn is_flow(node: &Node) -> bool {
+    matches!(&node.content, Content::Mapping { flow: true, .. })
 }
 
 /// Whether the new object has all members of the old mapping.

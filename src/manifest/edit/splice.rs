@@ -14,15 +14,15 @@ pub(super) struct Splice {
 /// The text with all splices carried out; nothing if two of them are in each other's way.
 pub(super) fn apply(text: &str, mut splices: Vec<Splice>) -> Option<String> {
     splices.sort_by_key(|splice| (splice.range.start, splice.range.end, usize::MAX - splice.depth));
-    let mut spliced = String::with_capacity(text.len() + 256 * splices.len());
+    let mut out = String::with_capacity(text.len() + 256 * splices.len());
     let mut done = 0;
     for splice in splices {
-        spliced.push_str(text.get(done..splice.range.start)?);
-        spliced.push_str(&splice.text);
+        out.push_str(text.get(done..splice.range.start)?);
+        out.push_str(&splice.text);
         done = splice.range.end;
     }
-    spliced.push_str(text.get(done..)?);
-    Some(spliced)
+    out.push_str(text.get(done..)?);
+    Some(out)
 }
 
 #[cfg(test)]
