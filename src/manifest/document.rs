@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     Fault, Place,
+    fault::Lines,
     node::{self, Node},
     value,
 };
@@ -27,7 +28,9 @@ pub(crate) struct Document {
     /// Where it stands in the text, its marker included. Unit: bytes.
     pub(crate) span: Range<usize>,
     /// How many lines stand before it.
-    pub(crate) lines_before: usize,
+    lines_before: usize,
+    /// Where its own lines begin.
+    lines: Lines,
     pub(crate) syntax: Syntax,
     /// Where everything stands, counted from the beginning of the span.
     pub(crate) root: Node,
@@ -39,7 +42,7 @@ impl Document {
     /// Where a value of it begins in the text, or the nearest that is written around it.
     pub(crate) fn place<'t>(&self, text: &str, path: impl IntoIterator<Item = &'t str>) -> Place {
         let document = &text[self.span.clone()];
-        Place::of(document, self.root.nearest(path).span.start).below(self.lines_before)
+        self.lines.place(document, self.root.nearest(path).span.start).below(self.lines_before)
     }
 }
 
@@ -69,7 +72,15 @@ fn documents(text: &str, spans: Vec<Range<usize>>, syntax: Syntax) -> Result<Vec
         counted = span.start;
         let document = &text[span.clone()];
         let found = parse(document).map_err(|fault| fault.below(lines_before))?;
-        documents.extend(found.map(|(root, value)| Document { span, lines_before, syntax, root, value }));
+        let lines = Lines::of(document);
+        documents.extend(found.map(|(root, value)| Document {
+            span,
+            lines_before,
+            lines,
+            syntax,
+            root,
+            value,
+        }));
     }
     Ok(documents)
 }
