@@ -19,18 +19,31 @@ use clap::Parser;
 pub use exit::Exit;
 use grammar::{Arguments, Command};
 
+use crate::config::ConfigError;
+
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     // Mistakes in the arguments, `--help` and `--version` end here, with clap's own exit codes: 2, and 0.
     let arguments = Arguments::parse();
-    match dispatch(&arguments.command) {
-        Ok(exit) => exit.into(),
-        Err(error) if is_broken_pipe(&error) => Exit::Unchanged.into(),
-        Err(error) => {
-            anstream::eprintln!("fermata: {error:#}");
-            Exit::Failed.into()
+    let exit = dispatch(&arguments.command).unwrap_or_else(|error| match failure(&error) {
+        Exit::Unchanged => Exit::Unchanged,
+        exit => {
+            output::tell(format_args!("error: {error:#}"));
+            exit
         }
+    });
+    exit.into()
+}
+
+/// What an error of a whole command comes to.
+fn failure(error: &anyhow::Error) -> Exit {
+    if is_broken_pipe(error) {
+        Exit::Unchanged
+    } else if error.is::<ConfigError>() {
+        Exit::BadInput
+    } else {
+        Exit::Failed
     }
 }
 

@@ -1,6 +1,9 @@
 //! Where output goes, and whether it has colours.
 
-use std::io::{self, Write};
+use std::{
+    fmt,
+    io::{self, Write},
+};
 
 use anstream::{AutoStream, ColorChoice};
 
@@ -23,4 +26,10 @@ pub(super) fn colored(text: &str, color: Color) -> io::Result<()> {
     let mut stdout = AutoStream::new(io::stdout().lock(), choice);
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// Says something on standard error. If nobody listens there, that is no reason to stop, or to panic as `eprintln!`
+/// does.
+pub(super) fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -48,14 +48,8 @@ impl Document {
 
 /// Splits and reads a text. Documents that hold nothing are left out.
 pub(super) fn read(text: &str) -> Result<Vec<Document>, Fault> {
-    let start = text.trim_start();
-    if start.starts_with('[') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
-        let place = Place::of(text, text.len() - start.len());
-        let message = "expected a Kubernetes object, found a JSON array; write the objects one after the other, or as the items of a List";
-        return Err(Fault::new(place, message));
-    }
     // As kubectl does it: what begins like JSON is tried as JSON, and may turn out to be YAML all the same.
-    if start.starts_with('{')
+    if text.trim_start().starts_with('{')
         && let Some(spans) = json_spans(text)
     {
         return documents(text, spans, Syntax::Json);
@@ -184,7 +178,6 @@ mod tests {
             ("a: 1\n---\nb: [\n", "3:"),
             ("a: 1\n---\nb: 1\nb: 2\n", "4:1: the key \"b\""),
             ("{\"a\": 1}\n{\"b\": \"\\ud800\"}\n", "2:7: while parsing a quoted scalar"),
-            ("[{\"a\": 1}]", "1:1: expected a Kubernetes object, found a JSON array"),
         ] {
             let found = read(text).unwrap_err().to_string();
             assert!(found.starts_with(fault), "{found}");
