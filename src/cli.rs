@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
 
 /// What an error of a whole command comes to.
 fn failure(error: &anyhow::Error) -> Exit {
-    if is_broken_pipe(error) {
+    if error.is::<output::ReaderGone>() {
         Exit::Unchanged
     } else if error.is::<ConfigError>() {
         Exit::BadInput
@@ -54,12 +54,4 @@ fn dispatch(command: &Command) -> anyhow::Result<Exit> {
         Command::Explain(options) => explain::run(options),
         Command::Completions(options) => completions::run(options),
     }
-}
-
-/// Whether whoever read the output has seen enough: `fermata preview . | head` is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
