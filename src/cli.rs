@@ -20,18 +20,30 @@ use clap::Parser;
 pub use exit::Exit;
 use grammar::{Arguments, Command};
 
+use crate::config::ConfigError;
+
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     // Mistakes in the arguments, `--help` and `--version` end here, with clap's own exit codes: 2, and 0.
     let arguments = Arguments::parse();
-    match dispatch(arguments.command) {
-        Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => Exit::Unchanged.into(),
-        Err(error) => {
-            anstream::eprintln!("fermata: {error:#}");
-            Exit::Failed.into()
+    dispatch(arguments.command).unwrap_or_else(|error| {
+        let exit = failure(&error);
+        if exit != Exit::Unchanged {
+            output::tell(format_args!("error: {error:#}"));
         }
+        exit.into()
+    })
+}
+
+/// What an error of a whole command comes to.
+fn failure(error: &anyhow::Error) -> Exit {
+    if error.is::<output::ReaderGone>() {
+        Exit::Unchanged
+    } else if error.is::<ConfigError>() {
+        Exit::BadInput
+    } else {
+        Exit::Failed
     }
 }
 
@@ -43,12 +55,4 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(options) => explain::run(&options).map(Into::into),
         Command::Completions(options) => completions::run(&options).map(Into::into),
     }
-}
-
-/// Whether whoever read the output has seen enough: `fermata preview . | head` is no failure.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -6,8 +6,8 @@
 //!                         +------------------ edit <---- patch ----+
 //! ```
 //!
-//! Two views of each document live side by side. The [tree](node) knows where in the text everything stands; the
-//! [value](value) is what the API server would be sent. Pods are judged by their values, and the text is changed
+//! Two views of each document live side by side. The [tree](node::Node) knows where in the text everything stands; the
+//! [value] is what the API server would be sent. Pods are judged by their values, and the text is changed
 //! only where the patch says so, which is then checked by reading the changed text again.
 
 mod document;

@@ -20,13 +20,7 @@ use super::{
 
 /// Explains manifests.
 pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<Exit> {
-    let judgement = match judge(&options.input) {
-        Ok(judgement) => judgement,
-        Err(error) => {
-            anstream::eprintln!("error: {error}");
-            return Ok(Exit::BadInput);
-        }
-    };
+    let judgement = judge(&options.input)?;
     summary::errors(&judgement);
     if let Some(file) = &options.svg {
         pictures(&judgement, file)?;
@@ -59,10 +53,10 @@ fn pictures(judgement: &Judgement, file: &Path) -> anyhow::Result<()> {
         std::fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if drawn == 0 {
-        anstream::eprintln!(
+        output::tell(format_args!(
             "note: there is no Pod whose ending could be drawn, so there is no {}",
             file.display()
-        );
+        ));
     }
     Ok(())
 }

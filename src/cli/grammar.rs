@@ -31,19 +31,17 @@ pub enum Command {
     Serve(Box<ServeOptions>),
     /// Show what the webhook would make of manifests
     ///
-    /// Show what the webhook would make of manifests, without a cluster. The decision is the very code that answers the
-    /// API server. Objects other than Pods and those that make Pods pass through untouched.
+    /// No cluster is needed: the decision is the very code that answers the API server. Objects other than Pods and those
+    /// that make Pods pass through untouched.
     #[command(after_long_help = preview_help())]
     Preview(PreviewOptions),
     /// Draw how Pods end, before and after, and say why
     ///
-    /// Draw how the Pods of manifests end, from their deletion to the last kill: without Fermata and with it, each
-    /// container on its own line, with who asked for what.
+    /// From the deletion to the last kill, to scale: without Fermata and with it, container by container, with who asked
+    /// for what.
     #[command(after_long_help = explain_help())]
     Explain(ExplainOptions),
-    /// Print a script that completes the command line
-    ///
-    /// Print a script that completes the command line, for one shell.
+    /// Print a script that completes the command line in a shell
     #[command(
         after_long_help = "Example, for bash:\n  fermata completions bash > ~/.local/share/bash-completion/completions/fermata"
     )]
@@ -75,8 +73,8 @@ pub struct ExplainOptions {
     pub output: ExplainFormat,
     /// Draw a picture into this file as well
     ///
-    /// Draw a picture as SVG, 16 by 9, fit for a slide. Of several Pods each gets a file of its own, with a number before
-    /// the suffix from the second one on: ending.svg, ending-2.svg.
+    /// The picture is SVG, 16 by 9, fit for a slide. Of several Pods each gets a file of its own, with a number before the
+    /// suffix from the second one on: ending.svg, ending-2.svg.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
     /// When to use colours
@@ -97,8 +95,8 @@ pub struct CompletionsOptions {
 pub struct InputOptions {
     /// Manifests: files, folders, or - for standard input
     ///
-    /// Manifests in YAML or JSON: files, folders with every *.yaml, *.yml and *.json below them except hidden ones, or - for
-    /// standard input.
+    /// They are YAML or JSON, with any number of documents. Of a folder, every *.yaml, *.yml and *.json below it is read,
+    /// except hidden ones.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// The namespace of objects that name none
@@ -106,9 +104,8 @@ pub struct InputOptions {
     pub namespace: String,
     /// An annotation that every Namespace has, such as fermata.dev/drain=30s
     ///
-    /// An annotation that every Namespace has, as if it were written on it; it wins over one that the input's own Namespaces
-    /// have. Can be given several times. Without it Namespaces count as opted in and without annotations, except those that are
-    /// in the input, in whichever file: their label and annotations count.
+    /// Can be given several times, and wins over what the Namespaces of the input say. A Namespace that is in the input, in
+    /// whichever file, counts with its label and its annotations; any other counts as opted in.
     #[arg(long, value_name = "KEY=VALUE")]
     pub namespace_annotation: Vec<NamespaceAnnotation>,
     /// The operator's config file, as `serve` reads it
@@ -119,7 +116,7 @@ pub struct InputOptions {
     pub server_version: Option<ServerVersion>,
     /// Exit with 0 where Pods would be changed
     ///
-    /// Exit with 0 also where Pods would be changed, for pipelines under `set -e`.
+    /// For pipelines under `set -e`, which take 1 for a failure.
     #[arg(long)]
     pub exit_zero: bool,
     /// Print no warnings and notes

@@ -15,13 +15,7 @@ use super::{
 
 /// Previews manifests.
 pub(super) fn run(options: &PreviewOptions) -> anyhow::Result<Exit> {
-    let judgement = match judge(&options.input) {
-        Ok(judgement) => judgement,
-        Err(error) => {
-            anstream::eprintln!("error: {error}");
-            return Ok(Exit::BadInput);
-        }
-    };
+    let judgement = judge(&options.input)?;
     summary::errors(&judgement);
     summary::undecided(&judgement);
     if !options.input.quiet {

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use super::{
     Exit,
     judge::{JudgedPod, Judgement, Verdict},
+    output,
 };
 
 /// Says what could not be read.
 pub(super) fn errors(judgement: &Judgement) {
     for error in &judgement.errors {
-        anstream::eprintln!("error: {error}");
+        output::tell(format_args!("error: {error}"));
     }
     if judgement.pods.is_empty() && judgement.errors.is_empty() {
-        anstream::eprintln!("note: there is no Pod, and nothing that makes one, in what was read");
+        output::tell(format_args!("note: there is no Pod, and nothing that makes one, in what was read"));
     }
 }
 
@@ -21,8 +22,12 @@ pub(super) fn errors(judgement: &Judgement) {
 pub(super) fn undecided(judgement: &Judgement) {
     for pod in &judgement.pods {
         match &pod.verdict {
-            Verdict::Undecided(why) => anstream::eprintln!("error: {}: {why}", subject(judgement, pod)),
-            Verdict::Denied(why) => anstream::eprintln!("error: {}: denied: {why}", subject(judgement, pod)),
+            Verdict::Undecided(why) => {
+                output::tell(format_args!("error: {}: {why}", subject(judgement, pod)));
+            }
+            Verdict::Denied(why) => {
+                output::tell(format_args!("error: {}: denied: {why}", subject(judgement, pod)));
+            }
             _ => {}
         }
     }
@@ -32,7 +37,11 @@ pub(super) fn undecided(judgement: &Judgement) {
 pub(super) fn notes(judgement: &Judgement) {
     for pod in &judgement.pods {
         if let Verdict::Skipped(skip) = &pod.verdict {
-            anstream::eprintln!("note: {}: left alone ({skip}): {}", subject(judgement, pod), skip.meaning());
+            output::tell(format_args!(
+                "note: {}: left alone ({skip}): {}",
+                subject(judgement, pod),
+                skip.meaning()
+            ));
         }
     }
     for (pod, text, others) in warnings(&judgement.pods) {
@@ -42,7 +51,7 @@ pub(super) fn notes(judgement: &Judgement) {
             others => format!(" (and {others} Pods more)"),
         };
         let text = text.strip_prefix("fermata: ").unwrap_or(text);
-        anstream::eprintln!("warning: {}: {text}{others}", subject(judgement, pod));
+        output::tell(format_args!("warning: {}: {text}{others}", subject(judgement, pod)));
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{
     Fault, Place,
+    fault::Lines,
     node::{self, Node},
     value,
 };
@@ -27,7 +28,9 @@ pub(crate) struct Document {
     /// Where it stands in the text, its marker included. Unit: bytes.
     pub(crate) span: Range<usize>,
     /// How many lines stand before it.
-    pub(crate) lines_before: usize,
+    lines_before: usize,
+    /// Where its own lines begin.
+    lines: Lines,
     pub(crate) syntax: Syntax,
     /// Where everything stands, counted from the beginning of the span.
     pub(crate) root: Node,
@@ -39,20 +42,14 @@ impl Document {
     /// Where a value of it begins in the text, or the nearest that is written around it.
     pub(crate) fn place<'t>(&self, text: &str, path: impl IntoIterator<Item = &'t str>) -> Place {
         let document = &text[self.span.clone()];
-        Place::of(document, self.root.nearest(path).span.start).below(self.lines_before)
+        self.lines.place(document, self.root.nearest(path).span.start).below(self.lines_before)
     }
 }
 
 /// Splits and reads a text. Documents that hold nothing are left out.
 pub(super) fn read(text: &str) -> Result<Vec<Document>, Fault> {
-    let start = text.trim_start();
-    if start.starts_with('[') && serde_json::from_str::<IgnoredAny>(text).is_ok() {
-        let place = Place::of(text, text.len() - start.len());
-        let message = "expected a Kubernetes object, found a JSON array; write the objects one after the other, or as the items of a List";
-        return Err(Fault::new(place, message));
-    }
     // As kubectl does it: what begins like JSON is tried as JSON, and may turn out to be YAML all the same.
-    if start.starts_with('{')
+    if text.trim_start().starts_with('{')
         && let Some(spans) = json_spans(text)
     {
         return documents(text, spans, Syntax::Json);
@@ -69,7 +66,15 @@ fn documents(text: &str, spans: Vec<Range<usize>>, syntax: Syntax) -> Result<Vec
         counted = span.start;
         let document = &text[span.clone()];
         let found = parse(document).map_err(|fault| fault.below(lines_before))?;
-        documents.extend(found.map(|(root, value)| Document { span, lines_before, syntax, root, value }));
+        let lines = Lines::of(document);
+        documents.extend(found.map(|(root, value)| Document {
+            span,
+            lines_before,
+            lines,
+            syntax,
+            root,
+            value,
+        }));
     }
     Ok(documents)
 }
@@ -173,7 +178,6 @@ mod tests {
             ("a: 1\n---\nb: [\n", "3:"),
             ("a: 1\n---\nb: 1\nb: 2\n", "4:1: the key \"b\""),
             ("{\"a\": 1}\n{\"b\": \"\\ud800\"}\n", "2:7: while parsing a quoted scalar"),
-            ("[{\"a\": 1}]", "1:1: expected a Kubernetes object, found a JSON array"),
         ] {
             let found = read(text).unwrap_err().to_string();
             assert!(found.starts_with(fault), "{found}");

@@ -32,6 +32,24 @@ impl fmt::Display for Place {
     }
 }
 
+/// Where the lines of a text begin, for many places in one text.
+#[derive(Debug)]
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub(crate) fn of(text: &str) -> Self {
+        let behind = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self(std::iter::once(0).chain(behind).collect())
+    }
+
+    /// The place of a byte of that text.
+    pub(crate) fn place(&self, text: &str, offset: usize) -> Place {
+        let line = self.0.partition_point(|&start| start <= offset).max(1);
+        let start = self.0.get(line - 1).copied().unwrap_or(0);
+        Place { line, column: text.get(start..offset).map_or(1, |before| before.chars().count() + 1) }
+    }
+}
+
 /// What is wrong with a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
@@ -53,7 +71,7 @@ impl Fault {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::{Lines, Place};
 
     #[test]
     fn columns_are_characters() {
@@ -61,5 +79,9 @@ mod tests {
         assert_eq!(Place::of(text, 0), Place { line: 1, column: 1 });
         assert_eq!(Place::of(text, text.find('b').unwrap()), Place { line: 2, column: 2 });
         assert_eq!(Place::of(text, 9_999), Place { line: 3, column: 1 });
+        let lines = Lines::of(text);
+        for (offset, _) in text.char_indices() {
+            assert_eq!(lines.place(text, offset), Place::of(text, offset));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use granit_parser::{Event, Parser, ScalarStyle, StructureStyle, Tag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, StructureStyle, Tag};
 
 use super::{Fault, Place};
 
@@ -119,20 +119,27 @@ impl Scalar {
 /// Reads all documents of a text.
 pub(super) fn parse(text: &str) -> Result<Vec<Node>, Fault> {
     let mut options = granit_parser::options! {
-        // JSON has no limit on the length of a key, and the text is in memory already.
-        simple_key_max_lookahead: usize::MAX,
+        flow_nesting_limit: DEEPEST,
+        block_nesting_limit: DEEPEST,
     };
     options.set_emit_comments(false);
     let mut builder = Builder { text, roots: Vec::new(), open: Vec::new() };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| {
             let place = Place { line: error.marker().line(), column: error.marker().col() + 1 };
-            Fault::new(place, error.info())
+            match error.kind() {
+                ErrorKind::RecursionLimitExceeded => too_deep(place),
+                _ => Fault::new(place, error.info()),
+            }
         })?;
         let bytes = span.byte_range().unwrap_or_default();
         builder.take(event, bytes, span.indent)?;
     }
     Ok(builder.roots)
+}
+
+fn too_deep(place: Place) -> Fault {
+    Fault::new(place, format!("nested deeper than {DEEPEST} levels"))
 }
 
 struct Builder<'t> {
@@ -178,8 +185,7 @@ impl Builder<'_> {
 
     fn open(&mut self, node: Node) -> Result<(), Fault> {
         if self.open.len() == DEEPEST {
-            let place = Place::of(self.text, node.span.start);
-            return Err(Fault::new(place, format!("nested deeper than {DEEPEST} levels")));
+            return Err(too_deep(Place::of(self.text, node.span.start)));
         }
         self.open.push(Open { node, key: None });
         Ok(())

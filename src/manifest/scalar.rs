@@ -6,7 +6,7 @@
 
 use serde_json::{Number, Value};
 
-/// A plain scalar's value; nothing for a number that JSON cannot hold.
+/// A plain scalar's value; nothing for those that JSON does not have: infinities and the like.
 pub(super) fn plain(text: &str) -> Option<Value> {
     Some(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -15,11 +15,7 @@ pub(super) fn plain(text: &str) -> Option<Value> {
         ".nan" | ".NaN" | ".NAN" | ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf"
         | "-.Inf" | "-.INF" => return None,
         _ if text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) => {
-            match number(text) {
-                Read::Number(number) => Value::Number(number),
-                Read::Text => text.into(),
-                Read::Beyond => return None,
-            }
+            number(text).map_or_else(|| text.into(), Value::Number)
         }
         _ => text.into(),
     })
@@ -30,22 +26,10 @@ pub(super) fn is_text(text: &str) -> bool {
     plain(text).is_some_and(|value| value.is_string())
 }
 
-enum Read {
-    Number(Number),
-    Text,
-    /// A number that overflows.
-    Beyond,
-}
-
-fn number(text: &str) -> Read {
-    let plain: String;
-    let text = if text.contains('_') && !text.starts_with('.') {
-        plain = text.replace('_', "");
-        &plain
-    } else {
-        text
-    };
-    integer(text).map_or_else(|| float(text), Read::Number)
+/// A number, where the text is one to Go: underscores do not count.
+fn number(text: &str) -> Option<Number> {
+    let dense = text.replace('_', "");
+    integer(&dense).or_else(|| float(&dense))
 }
 
 /// An integer as Go reads it with base 0.
@@ -70,16 +54,10 @@ fn integer(text: &str) -> Option<Number> {
     if negative { 0_i64.checked_sub_unsigned(magnitude).map(Number::from) } else { Some(magnitude.into()) }
 }
 
-fn float(text: &str) -> Read {
-    if !looks_like_float(text) {
-        return Read::Text;
-    }
-    match text.parse::<f64>() {
-        Ok(float) if float.is_finite() => {
-            whole(float).or_else(|| Number::from_f64(float)).map_or(Read::Beyond, Read::Number)
-        }
-        _ => Read::Beyond,
-    }
+fn float(text: &str) -> Option<Number> {
+    let float = looks_like_float(text).then(|| text.parse::<f64>().ok()).flatten()?;
+    // One that overflows is text to Go, and not finite to Rust.
+    whole(float).or_else(|| Number::from_f64(float))
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -100,14 +78,7 @@ fn looks_like_float(text: &str) -> bool {
 
 /// A float without a fraction, as the integer that Go writes it as.
 fn whole(float: f64) -> Option<Number> {
-    // Beyond 2^53 a float's digits are no longer those that were written; such a number stays a float, which no
-    // integer field accepts.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if float.fract() != 0.0 || float.abs() > EXACT {
-        return None;
-    }
-    // Printing a whole float writes its integer.
-    format!("{float:.0}").parse::<i64>().ok().map(Number::from)
+    (float.fract() == 0.0).then(|| float.to_string().parse::<i64>().ok()).flatten().map(Number::from)
 }
 
 #[cfg(test)]
@@ -149,6 +120,7 @@ mod tests {
             ("1e3", json!(1000)),
             ("30.5", json!(30.5)),
             (".5", json!(0.5)),
+            ("8E17", json!(800_000_000_000_000_000_i64)),
             ("-9223372036854775808", json!(i64::MIN)),
             ("18446744073709551615", json!(u64::MAX)),
             ("18446744073709551616", json!(18_446_744_073_709_551_616.0)),
@@ -182,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_json_cannot_hold_is_nothing() {
-        for text in [".nan", "-.Inf", "1e999"] {
+        for text in [".nan", "-.Inf", "+.INF"] {
             assert_eq!(plain(text), None, "{text}");
         }
     }

@@ -111,7 +111,11 @@ pub(crate) fn find(document: &Value, namespace: &str) -> Vec<Finding> {
     if document.is_object() {
         search.object(document, None);
     } else {
-        let message = format!("expected a Kubernetes object, found {}", shape(document));
+        let way_out = match document {
+            Value::Array(_) => "; write the objects one after the other, or as the items of a List",
+            _ => "",
+        };
+        let message = format!("expected a Kubernetes object, found {}{way_out}", shape(document));
         search.broken(("", ""), message, true);
     }
     search.found

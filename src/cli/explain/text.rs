@@ -63,8 +63,15 @@ macro_rules! put {
 impl Drawing<'_> {
     fn pod(&mut self, judgement: &Judgement, pod: &JudgedPod) {
         let source = judgement.sources.get(pod.source).map_or("", |source| source.name.as_str());
-        let (object, place, namespace) = (summary::object(pod), pod.place, &pod.namespace);
-        put!(self.out, "{BOLD}{object}{BOLD:#} in {namespace}  {DIM}{source}:{place}{DIM:#}\n");
+        let object = format!("{} in {}", summary::object(pod), pod.namespace);
+        let place = format!("{source}:{}", pod.place);
+        let room = self.screen.width;
+        if object.chars().count() + 2 + place.chars().count() <= room {
+            put!(self.out, "{BOLD}{object}{BOLD:#}  {DIM}{place}{DIM:#}\n");
+        } else {
+            put!(self.out, "{BOLD}{}{BOLD:#}\n", cut(&object, room));
+            self.paragraph(2, &place);
+        }
         match &pod.verdict {
             Verdict::Skipped(skip) => self.paragraph(2, &format!("left alone ({skip}): {}", skip.meaning())),
             Verdict::Denied(why) => self.paragraph(2, &format!("denied: {why}")),
@@ -106,16 +113,16 @@ impl Drawing<'_> {
         let width = time(end).len().max(3) + 3;
         let tick = tick(end, self.cells() / width);
         let (line, mark) = if self.screen.unicode { ('─', '┼') } else { ('-', '+') };
-        let mut labels = vec![' '; self.cells() + 8];
+        let mut labels = vec![' '; self.cells() + 2];
         let mut axis = vec![line; self.cells() + 1];
         let mut moment = 0;
         while moment <= end {
             let cell = self.cell(moment, end);
             axis[cell] = mark;
-            for (offset, c) in time(moment).chars().enumerate() {
-                if let Some(label) = labels.get_mut(cell + offset) {
-                    *label = c;
-                }
+            let label = time(moment);
+            let start = cell.min(labels.len().saturating_sub(label.len()));
+            for (label, c) in labels.iter_mut().skip(start).zip(label.chars()) {
+                *label = c;
             }
             let Some(next) = moment.checked_add(tick) else { break };
             moment = next;
@@ -203,20 +210,26 @@ impl Drawing<'_> {
         self.trim();
     }
 
-    /// Text, wrapped at words and indented.
+    /// Text, wrapped at words and indented; words without end are broken.
     fn paragraph(&mut self, indent: usize, text: &str) {
+        let hanging = indent + 2;
+        let longest = self.screen.width - hanging;
         let mut used = 0;
         for word in text.split_whitespace() {
-            let width = word.chars().count();
-            if used == 0 {
-                put!(self.out, "{:indent$}{word}", "");
-                used = indent + width;
-            } else if used + 1 + width > self.screen.width {
-                put!(self.out, "\n{:1$}{word}", "", indent + 2);
-                used = indent + 2 + width;
-            } else {
-                put!(self.out, " {word}");
-                used += 1 + width;
+            let characters: Vec<char> = word.chars().collect();
+            for (index, part) in characters.chunks(longest).enumerate() {
+                if used == 0 {
+                    put!(self.out, "{:indent$}", "");
+                    used = indent;
+                } else if index > 0 || used + 1 + part.len() > self.screen.width {
+                    put!(self.out, "\n{:hanging$}", "");
+                    used = hanging;
+                } else {
+                    self.out.push(' ');
+                    used += 1;
+                }
+                self.out.extend(part);
+                used += part.len();
             }
         }
         self.out.push('\n');

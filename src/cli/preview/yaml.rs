@@ -4,6 +4,7 @@ use crate::{
     cli::{
         Exit,
         judge::{JudgedPod, Judgement, Verdict},
+        output,
     },
     manifest::{Change, Edited, Source, edit},
 };
@@ -58,17 +59,17 @@ impl Patched<'_> {
             match edit(given, document, &changes) {
                 Ok(Edited { text: edited, rewritten }) => {
                     if rewritten && !quiet {
-                        anstream::eprintln!(
+                        output::tell(format_args!(
                             "note: {}: this document had to be written anew, so its comments are lost; aliases and merge keys do that",
                             place()
-                        );
+                        ));
                     }
                     text.push_str(&source.text[done..document.span.start]);
                     text.push_str(&edited);
                     done = document.span.end;
                 }
                 Err(error) => {
-                    anstream::eprintln!("error: {}: {error}", place());
+                    output::tell(format_args!("error: {}: {error}", place()));
                     self.failed = true;
                 }
             }
