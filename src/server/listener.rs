@@ -1,6 +1,11 @@
 //! Accepts connections.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use futures_util::FutureExt;
@@ -11,6 +16,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{Connections, Ending, Respond, connection};
+
+/// How often to say that connections cannot be accepted, while that is so.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// How bytes travel.
 #[derive(Clone)]
@@ -64,6 +72,7 @@ impl Listener {
     ) {
         let mut sweeps = interval(connections.sweep_interval());
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut reported = None;
         loop {
             tokio::select! {
                 biased;
@@ -71,7 +80,7 @@ impl Listener {
                 _ = sweeps.tick() => connections.sweep(),
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, _)) => start(stream, &transport, &connections, &respond, &ending),
-                    Err(error) => pause(&error).await,
+                    Err(error) => pause(&error, &mut reported).await,
                 },
             }
         }
@@ -101,11 +110,14 @@ fn start(
 }
 
 /// Waits after an error of `accept`. Those of one connection pass by themselves; others, such as too many open
-/// files, would come again at once.
-async fn pause(error: &io::Error) {
+/// files, would come again at once, and are reported now and then.
+async fn pause(error: &io::Error, reported: &mut Option<Instant>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
-        tracing::warn!(%error, "cannot accept connections; trying again");
+        if reported.is_none_or(|reported| reported.elapsed() > REPORT_EVERY) {
+            *reported = Some(Instant::now());
+            tracing::warn!(%error, "cannot accept connections; trying again");
+        }
         sleep(Duration::from_millis(200)).await;
     }
 }

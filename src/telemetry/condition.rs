@@ -18,6 +18,11 @@ enum State {
     Failed(String),
 }
 
+/// A reason on one line, because the page has one line a part.
+fn line(why: impl Into<String>) -> String {
+    why.into().replace(char::is_control, " ")
+}
+
 /// The condition of one part.
 #[derive(Debug)]
 pub struct Condition {
@@ -42,12 +47,12 @@ impl Condition {
 
     /// Something is amiss, and reviews are answered all the same. Gives back whether that is news.
     pub fn degraded(&self, why: impl Into<String>) -> bool {
-        self.set(State::Degraded(why.into()))
+        self.set(State::Degraded(line(why)))
     }
 
     /// Reviews cannot be answered, or should go elsewhere. Gives back whether that is news.
     pub fn failed(&self, why: impl Into<String>) -> bool {
-        self.set(State::Failed(why.into()))
+        self.set(State::Failed(line(why)))
     }
 
     fn set(&self, state: State) -> bool {
@@ -117,7 +122,7 @@ mod tests {
     #[test]
     fn what_is_degraded_is_named_and_stays_ready() {
         let conditions = Conditions::default();
-        conditions.namespaces.degraded("the watch is lost");
+        conditions.namespaces.degraded("the watch\nis lost");
         let (ready, page) = conditions.report();
         assert!(ready);
         assert_eq!(
