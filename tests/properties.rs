@@ -8,14 +8,17 @@
 mod pods;
 #[path = "properties/rfc6902.rs"]
 mod rfc6902;
+#[path = "properties/sleeps.rs"]
+mod sleeps;
 #[path = "properties/validation.rs"]
 mod validation;
 
 use fermata_core::{
+    ServerVersion,
     annotation::STATUS,
     explain::explain,
     patch,
-    plan::{Plan, plan},
+    plan::{Judgement, Plan, plan},
     pod::Pod,
     review::Review,
     settings::{ClusterSettings, NamespaceSettings, Settings},
@@ -67,9 +70,19 @@ fn without_declared_paths(pod: &Value) -> Value {
         spec.remove("terminationGracePeriodSeconds");
     }
     for container in pod["spec"]["containers"].as_array_mut().into_iter().flatten() {
-        if let Some(lifecycle) = container["lifecycle"].as_object_mut() {
-            lifecycle.remove("preStop");
+        let hook = &mut container["lifecycle"]["preStop"];
+        if let Some(sleep) = hook["sleep"].as_object_mut() {
+            sleep.remove("seconds");
         }
+        prune(hook, &["sleep"]);
+        // A command that does nothing but sleep is the one thing that may go.
+        if hook["exec"]["command"].to_string().contains("sleep")
+            && hook["exec"].as_object().unwrap().len() == 1
+        {
+            hook.as_object_mut().unwrap().remove("exec");
+        }
+        prune(hook, &["exec"]);
+        prune(container, &["lifecycle", "preStop"]);
         prune(container, &["lifecycle"]);
     }
     pod
@@ -166,6 +179,34 @@ proptest! {
     }
 
     #[test]
+    fn a_container_added_later_costs_what_it_costs_from_the_start(mut case in case(), added in container("injected")) {
+        // Under a ceiling the grace period is not the sum of its needs, and a hook that came with the container
+        // has its own say.
+        case.cluster.limits.max_grace_period = None;
+        let with = |pod: &Value| {
+            let mut pod = pod.clone();
+            if let Some(containers) = pod["spec"]["containers"].as_array_mut() {
+                containers.push(added.clone());
+            }
+            pod
+        };
+        if added["lifecycle"]["preStop"].is_null() && case.pod["spec"]["containers"].as_array().is_some_and(|all| !all.is_empty()) {
+            let later = patched(&with(&patched(&case.pod, &case)), &case);
+            let at_once = patched(&with(&case.pod), &case);
+            prop_assert_eq!(&later["spec"], &at_once["spec"]);
+        }
+    }
+
+    #[test]
+    fn an_old_api_server_is_never_sent_a_native_sleep(mut case in case()) {
+        case.server = Some(ServerVersion { major: 1, minor: 29 });
+        let added = operations(&case.pod, &case).as_array().unwrap().iter().any(|operation| {
+            operation["path"].as_str().unwrap().contains("/lifecycle")
+        });
+        prop_assert!(!added);
+    }
+
+    #[test]
     fn a_forged_status_changes_nothing(case in case(), forged in any::<String>()) {
         let once = patched(&case.pod, &case);
         let mut forgery = case.pod.clone();
@@ -176,7 +217,7 @@ proptest! {
         let forged = patched(&forgery, &case);
         prop_assert_eq!(&forged["spec"], &once["spec"]);
         with_plan(&case.pod, &case, |_, plan| {
-            if plan.skipped.is_none() && plan.denied.is_none() && !plan.containers.is_empty() {
+            if plan.judgement == Judgement::Judged && !plan.containers.is_empty() {
                 prop_assert_eq!(&forged["metadata"]["annotations"][STATUS], &once["metadata"]["annotations"][STATUS]);
             }
             Ok(())
@@ -189,6 +230,7 @@ proptest! {
             let texts = warning::texts(&plan.warnings);
             prop_assert!(texts.len() <= MAX_WARNINGS);
             for text in &texts {
+                prop_assert!(!text.ends_with('…'), "the way out is cut off: {text}");
                 prop_assert!(text.chars().count() <= MAX_CHARACTERS && !text.contains(char::is_control), "{}", text);
             }
             prop_assert_eq!(explain(pod, plan).warnings.len(), plan.warnings.len());
@@ -228,7 +270,24 @@ proptest! {
             let cluster = ClusterSettings::default();
             let settings = Settings { cluster: &cluster, namespace: None, namespace_name: None, own_namespace: None, server: None };
             let plan = plan(&pod, &settings);
-            let _ = (patch::operations(&plan), explain(&pod, &plan), warning::texts(&plan.warnings));
+            let _ = (explain(&pod, &plan), warning::texts(&plan.warnings));
+            // What can be read as a Pod can also be patched as one.
+            let operations = serde_json::to_value(patch::operations(&plan)).unwrap();
+            prop_assert!(rfc6902::apply(&json, &operations).is_ok(), "{:#}\n{:#}", json, operations);
+        }
+    }
+
+    /// The shell is the judge of what a script does. Its `sleep` only writes down what it is asked for.
+    #[test]
+    fn what_is_taken_for_a_sleep_sleeps_for_just_that_long(script in sleeps::script()) {
+        let pod = json!({ "spec": { "containers": [{
+            "name": "app", "lifecycle": { "preStop": { "exec": { "command": ["/bin/sh", "-c", script] } } },
+        }] } });
+        let bytes = pod.to_string();
+        let pod = Pod::parse(bytes.as_bytes()).unwrap();
+        let taken_for = pod.containers().next().unwrap().pre_stop().as_drain();
+        if let Some(seconds) = taken_for {
+            prop_assert_eq!(sleeps::asked_for(&script), Some(seconds.get()), "{:?}", script);
         }
     }
 

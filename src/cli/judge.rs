@@ -52,7 +52,7 @@ pub(super) struct JudgedPod {
     pub(super) namespace: String,
     pub(super) verdict: Verdict,
     /// The patch. Empty unless the verdict is [`Verdict::Patched`].
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Vec<Operation<'static>>,
     /// What `kubectl` would show, without a limit on their number.
     pub(super) warnings: Vec<String>,
     /// How it ends; nothing where that cannot be said.
@@ -209,18 +209,18 @@ impl World<'_> {
         let plan = plan(&pod, &settings);
         judged.warnings = plan.warnings.iter().map(Warning::text).collect();
         judged.explanation = Some(explain(&pod, &plan));
-        judged.verdict = if let Some(message) = &plan.denied {
-            Verdict::Denied(message.clone())
-        } else if let Some(skip) = plan.skipped {
+        judged.verdict = if let Some(message) = plan.denied() {
+            Verdict::Denied(message.to_owned())
+        } else if let Some(skip) = plan.skipped() {
             Verdict::Skipped(skip)
-        } else if pod.containers().is_empty() {
+        } else if pod.containers().len() == 0 {
             let path: Vec<_> = found.path.into_iter().chain(["spec".to_owned()]).collect();
             judged.place = place(&path);
             Verdict::Undecided("spec.containers: there are none, so the API server refuses it".to_owned())
         } else if plan.is_empty() {
             Verdict::Unchanged
         } else {
-            judged.operations = patch::operations(&plan);
+            judged.operations = patch::operations(&plan).into_iter().map(Operation::into_owned).collect();
             Verdict::Patched
         };
         judged

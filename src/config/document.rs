@@ -76,7 +76,7 @@ fn defaults(node: &Spanned<Node>) -> Result<LayerValues<'static>, DocumentError>
             }
             values.containers = Some(names);
         } else {
-            values.extend([read(key, value, &setting)?]);
+            values.set(read(key, value, &setting)?);
         }
     }
     Ok(values.into_owned())
@@ -84,7 +84,7 @@ fn defaults(node: &Spanned<Node>) -> Result<LayerValues<'static>, DocumentError>
 
 fn names(node: &Spanned<Node>, setting: &str) -> Result<Vec<Cow<'static, str>>, DocumentError> {
     let mut values = LayerValues::default();
-    values.extend([read(Key::Containers, node, setting)?]);
+    values.set(read(Key::Containers, node, setting)?);
     Ok(values.into_owned().containers.unwrap_or_default())
 }
 
@@ -123,7 +123,7 @@ fn read<'a>(key: Key, node: &'a Spanned<Node>, setting: &str) -> Result<Value<'a
 /// A ceiling, which is written as a drain is.
 fn duration(node: &Spanned<Node>, setting: &str) -> Result<Seconds, DocumentError> {
     let mut values = LayerValues::default();
-    values.extend([read(Key::Drain, node, setting)?]);
+    values.set(read(Key::Drain, node, setting)?);
     Ok(values.drain.unwrap_or_default())
 }
 

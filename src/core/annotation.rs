@@ -76,6 +76,29 @@ pub const TABLE: [Definition; 3] = [
 /// The annotation that Fermata itself writes. It reports and is never read.
 pub const STATUS: &str = "fermata.dev/status";
 
+/// The parts of an annotation's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// The container that it is for, in `CONTAINER.fermata.dev/NAME`.
+    pub container: Option<&'a str>,
+    /// What stands behind the prefix.
+    pub name: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// Takes `fermata.dev/NAME` and `CONTAINER.fermata.dev/NAME` apart; other keys are none of our business.
+    #[must_use]
+    pub fn of(annotation: &'a str) -> Option<Self> {
+        let (prefix, name) = annotation.split_once('/')?;
+        let container = prefix.strip_suffix(PREFIX)?;
+        match container.strip_suffix('.') {
+            Some(container) => Some(Self { container: Some(container), name }),
+            None if container.is_empty() => Some(Self { container: None, name }),
+            None => None,
+        }
+    }
+}
+
 impl Key {
     /// The row of this key.
     #[must_use]

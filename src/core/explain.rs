@@ -121,8 +121,8 @@ pub fn explain(pod: &Pod<'_>, plan: &Plan<'_>) -> Explanation {
     let running = plan.containers.iter().filter(|container| container.kind != ContainerKind::Init);
     Explanation {
         pod: pod.name().to_owned(),
-        skipped: plan.skipped.map(|skip| Reason { reason: skip.as_str(), meaning: skip.meaning() }),
-        denied: plan.denied.clone(),
+        skipped: plan.skipped().map(|skip| Reason { reason: skip.as_str(), meaning: skip.meaning() }),
+        denied: plan.denied().map(str::to_owned),
         grace_period: GracePeriod {
             before: plan.grace.before,
             after: plan.grace.after,
@@ -145,20 +145,16 @@ fn grace_because(plan: &Plan<'_>) -> Option<String> {
 
 fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding {
     let (outcome, because) = match container.outcome {
-        Outcome::Added(drain) => ("added", format!("a drain of {drain} ({})", layer(container))),
+        Outcome::Added(drain) => ("added", format!("a drain of {drain} ({})", who_asked(container))),
         Outcome::Raised(drain) => {
             let before = container.drain_before.unwrap_or_default();
-            ("raised", format!("its own sleep of {before} is raised to {drain} ({})", layer(container)))
+            ("raised", format!("its own sleep of {before} is raised to {drain} ({})", who_asked(container)))
         }
         Outcome::Kept(drain) => {
             let asked = container.drain_asked.map_or(drain, |asked| asked.value);
-            (
-                "kept",
-                format!(
-                    "its own sleep of {drain} is enough for the {asked} asked for by {}",
-                    layer(container)
-                ),
-            )
+            let asked = container.drain_limit.map_or(asked, |limit| limit.to);
+            let who = who_asked(container);
+            ("kept", format!("its own sleep of {drain} is enough for a drain of {asked} ({who})"))
         }
         Outcome::Skipped(skip) => ("skipped", format!("{skip}: {}", skip.meaning())),
     };
@@ -176,8 +172,13 @@ fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding 
     }
 }
 
-fn layer(container: &ContainerPlan<'_>) -> String {
-    container.drain_asked.map_or(Layer::BuiltIn, |asked| asked.layer).to_string()
+/// The layer that asked for the drain, and what the operator's ceilings made of it.
+fn who_asked(container: &ContainerPlan<'_>) -> String {
+    let layer = container.drain_asked.map_or(Layer::BuiltIn, |asked| asked.layer);
+    match (container.drain_asked, container.drain_limit) {
+        (Some(asked), Some(limit)) => format!("{layer} {}, limited by {}", asked.value, limit.ceiling),
+        _ => layer.to_string(),
+    }
 }
 
 fn ending(container: &ContainerPlan<'_>, drain: Option<i64>, grace_period: i64) -> Ending {

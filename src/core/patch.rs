@@ -3,10 +3,10 @@
 //! The operations are written, not found by comparing two objects: a comparison works by array position and
 //! rewrites what it did not mean to touch.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use fermata_stop_plan::Seconds;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     annotation::STATUS,
@@ -14,26 +14,26 @@ use crate::{
 };
 
 /// One operation of a patch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-pub enum Operation {
-    /// Put a value where there is none, or null.
+pub enum Operation<'a> {
+    /// Put a value where there is none, or in the place of the one that is there.
     Add {
         /// Where.
         path: Pointer,
         /// What.
-        value: Value,
+        value: Value<'a>,
     },
-    /// Put a value where there is one.
+    /// Put a value in the place of the one that is there.
     Replace {
         /// Where.
         path: Pointer,
         /// What.
-        value: Value,
+        value: Value<'a>,
     },
 }
 
-impl Operation {
+impl<'a> Operation<'a> {
     /// Where it applies.
     #[must_use]
     pub const fn path(&self) -> &Pointer {
@@ -42,13 +42,85 @@ impl Operation {
         }
     }
 
+    /// The same operation, on its own.
+    #[must_use]
+    pub fn into_owned(self) -> Operation<'static> {
+        match self {
+            Self::Add { path, value } => Operation::Add { path, value: value.into_owned() },
+            Self::Replace { path, value } => Operation::Replace { path, value: value.into_owned() },
+        }
+    }
+
     /// What it puts there.
     #[must_use]
-    pub const fn value(&self) -> &Value {
+    pub const fn value(&self) -> &Value<'a> {
         match self {
             Self::Add { value, .. } | Self::Replace { value, .. } => value,
         }
     }
+}
+
+impl Value<'_> {
+    /// The same value, on its own.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        let owned = |status: Cow<'_, str>| Cow::Owned(status.into_owned());
+        match self {
+            Self::Seconds(seconds) => Value::Seconds(seconds),
+            Self::PreStop(drain) => Value::PreStop(drain),
+            Self::Lifecycle(drain) => Value::Lifecycle(drain),
+            Self::Status(status) => Value::Status(owned(status)),
+            Self::Annotations(status) => Value::Annotations(owned(status)),
+            Self::Metadata(status) => Value::Metadata(owned(status)),
+        }
+    }
+}
+
+/// What a patch puts into a Pod. There are no others, and none of them needs a tree of generic JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// A count of seconds.
+    Seconds(i64),
+    /// `{"sleep":{"seconds":N}}`
+    PreStop(Seconds),
+    /// `{"preStop":{"sleep":{"seconds":N}}}`
+    Lifecycle(Seconds),
+    /// The value of the status annotation.
+    Status(Cow<'a, str>),
+    /// All annotations of a Pod that has none.
+    Annotations(Cow<'a, str>),
+    /// The metadata of a Pod that has none.
+    Metadata(Cow<'a, str>),
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Seconds(seconds) => serializer.serialize_i64(*seconds),
+            Self::Status(status) => serializer.serialize_str(status),
+            Self::PreStop(drain) => member(serializer, "sleep", &Sleep { seconds: drain.get() }),
+            Self::Lifecycle(drain) => member(serializer, "preStop", &Self::PreStop(*drain)),
+            Self::Annotations(status) => member(serializer, STATUS, &**status),
+            Self::Metadata(status) => {
+                member(serializer, "annotations", &Value::Annotations(Cow::Borrowed(status)))
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Sleep {
+    seconds: u32,
+}
+
+fn member<S: Serializer, T: Serialize + ?Sized>(
+    serializer: S,
+    name: &str,
+    value: &T,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(name, value)?;
+    map.end()
 }
 
 /// A JSON Pointer (RFC 6901), escaped.
@@ -94,56 +166,51 @@ impl fmt::Display for Pointer {
 
 /// The patch that carries a plan out.
 #[must_use]
-pub fn operations(plan: &Plan<'_>) -> Vec<Operation> {
+pub fn operations<'a>(plan: &'a Plan<'_>) -> Vec<Operation<'a>> {
     plan.steps.iter().map(|step| operation(&step.action)).collect()
 }
 
-fn operation(action: &Action) -> Operation {
+fn operation(action: &Action) -> Operation<'_> {
     let lifecycle = |container: usize| {
         Pointer::new().member("spec").member("containers").element(container).member("lifecycle")
     };
     match action {
-        Action::AddSleep { container, path, drain } => {
-            let pre_stop = json!({ "sleep": { "seconds": drain.get() } });
-            match path {
-                HookPath::NoLifecycle => {
-                    Operation::Add { path: lifecycle(*container), value: json!({ "preStop": pre_stop }) }
-                }
-                HookPath::NoPreStop => {
-                    Operation::Add { path: lifecycle(*container).member("preStop"), value: pre_stop }
-                }
-            }
+        Action::AddSleep { container, path: HookPath::NoLifecycle, drain } => {
+            Operation::Add { path: lifecycle(*container), value: Value::Lifecycle(*drain) }
         }
-        Action::LengthenSleep { container, drain } => Operation::Replace {
-            path: lifecycle(*container).member("preStop").member("sleep"),
-            value: json!({ "seconds": drain.get() }),
+        Action::AddSleep { container, path: HookPath::NoPreStop, drain } => {
+            Operation::Add { path: lifecycle(*container).member("preStop"), value: Value::PreStop(*drain) }
+        }
+        // An `add` overwrites as well, and a manifest may have left `seconds` out.
+        Action::LengthenSleep { container, drain } => Operation::Add {
+            path: lifecycle(*container).member("preStop").member("sleep").member("seconds"),
+            value: Value::Seconds((*drain).into()),
         },
         Action::ReplaceSleepCommand { container, drain } => Operation::Replace {
             path: lifecycle(*container).member("preStop"),
-            value: json!({ "sleep": { "seconds": drain.get() } }),
+            value: Value::PreStop(*drain),
         },
         Action::RaiseGracePeriod { present, to } => {
             let path = Pointer::new().member("spec").member("terminationGracePeriodSeconds");
-            let value = Value::from(*to);
+            let value = Value::Seconds(*to);
             if *present { Operation::Replace { path, value } } else { Operation::Add { path, value } }
         }
         Action::WriteStatus { path, status } => {
             let metadata = Pointer::new().member("metadata");
-            let annotations = || json!({ STATUS: status });
+            let annotations = || Pointer::new().member("metadata").member("annotations");
             match path {
                 AnnotationsPath::NoMetadata => {
-                    Operation::Add { path: metadata, value: json!({ "annotations": annotations() }) }
+                    Operation::Add { path: metadata, value: Value::Metadata(status.into()) }
                 }
                 AnnotationsPath::NoAnnotations => {
-                    Operation::Add { path: metadata.member("annotations"), value: annotations() }
+                    Operation::Add { path: annotations(), value: Value::Annotations(status.into()) }
                 }
-                AnnotationsPath::NoStatus => Operation::Add {
-                    path: metadata.member("annotations").member(STATUS),
-                    value: Value::from(status.as_str()),
-                },
+                AnnotationsPath::NoStatus => {
+                    Operation::Add { path: annotations().member(STATUS), value: Value::Status(status.into()) }
+                }
                 AnnotationsPath::Status => Operation::Replace {
-                    path: metadata.member("annotations").member(STATUS),
-                    value: Value::from(status.as_str()),
+                    path: annotations().member(STATUS),
+                    value: Value::Status(status.into()),
                 },
             }
         }

@@ -1,6 +1,8 @@
 //! What will be done to a Pod, and why: the one thing that patch, warnings, status, metrics, `preview` and
 //! `explain` are projections of. Whatever two of them say about a Pod therefore cannot differ.
 
+use std::fmt;
+
 use fermata_stop_plan::Seconds;
 
 use crate::{
@@ -19,10 +21,8 @@ pub const DEFAULT_GRACE_PERIOD: i64 = 30;
 /// The decision about one Pod.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    /// Why the Pod is left alone as a whole, if it is.
-    pub skipped: Option<PodSkip>,
-    /// Why the Pod is refused, if it is: only where the operator asked for that.
-    pub denied: Option<String>,
+    /// Whether the Pod is judged at all.
+    pub judgement: Judgement,
     /// One entry a container: the regular ones first, then those of `initContainers`, each in the Pod's order.
     /// Empty where the Pod is skipped.
     pub containers: Vec<ContainerPlan<'a>>,
@@ -32,6 +32,17 @@ pub struct Plan<'a> {
     pub steps: Vec<Step>,
     /// What to tell the Pod's author.
     pub warnings: Vec<Warning>,
+}
+
+/// Whether a Pod is judged at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is, and the plan says what comes of it.
+    Judged,
+    /// It is left alone as a whole.
+    Skipped(PodSkip),
+    /// It is refused, with this message: only where the operator asked for that.
+    Denied(String),
 }
 
 /// What kind of container it is; each ends in its own way.
@@ -56,12 +67,41 @@ pub struct ContainerPlan<'a> {
     pub hook: Option<HookKind>,
     /// How long that hook did nothing but sleep; nothing where it does something else.
     pub drain_before: Option<Seconds>,
-    /// The drain that was asked for, after limits. Nothing for a container that is never drained.
+    /// The drain that was asked for. Nothing for a container that is never drained.
     pub drain_asked: Option<Sourced<Seconds>>,
+    /// What the operator's ceilings make of that, where they are lower.
+    pub drain_limit: Option<DrainLimit>,
     /// The own time that was asked for after its stop signal.
     pub grace_asked: Option<Sourced<Seconds>>,
     /// What comes of it.
     pub outcome: Outcome,
+}
+
+/// The operator's ceiling on one drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainLimit {
+    /// The longest drain that is left.
+    pub to: Seconds,
+    /// Which ceiling it is.
+    pub ceiling: Ceiling,
+}
+
+/// A ceiling in the operator's config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ceiling {
+    /// `limits.maxDrain`
+    Drain,
+    /// `limits.maxGracePeriod`, of which a drain may take half.
+    GracePeriod,
+}
+
+impl fmt::Display for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drain => "limits.maxDrain",
+            Self::GracePeriod => "limits.maxGracePeriod",
+        })
+    }
 }
 
 /// What comes of a container's drain.
@@ -198,23 +238,35 @@ pub enum Action {
 #[must_use]
 pub fn plan<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     let mut plan = rules::apply(pod, settings);
-    if plan.skipped.is_none() && plan.denied.is_none() {
+    if plan.judgement == Judgement::Judged {
         status::report(pod, &mut plan);
     }
     plan
 }
 
 impl Plan<'_> {
+    /// Why the Pod is left alone as a whole, if it is.
+    #[must_use]
+    pub const fn skipped(&self) -> Option<PodSkip> {
+        match self.judgement {
+            Judgement::Skipped(reason) => Some(reason),
+            Judgement::Judged | Judgement::Denied(_) => None,
+        }
+    }
+
+    /// Why the Pod is refused, if it is.
+    #[must_use]
+    pub fn denied(&self) -> Option<&str> {
+        match &self.judgement {
+            Judgement::Denied(message) => Some(message),
+            Judgement::Judged | Judgement::Skipped(_) => None,
+        }
+    }
+
     /// Whether there is nothing to change.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
-    }
-
-    /// Whether the change is about more than the report.
-    #[must_use]
-    pub fn changes_ending(&self) -> bool {
-        self.steps.iter().any(|step| !matches!(step.action, Action::WriteStatus { .. }))
     }
 }
 

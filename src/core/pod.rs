@@ -4,41 +4,42 @@
 //! view is never written back: a Pod that makes a round trip through a typed struct loses every field that the
 //! struct does not know, which on a newer cluster deletes what users wrote.
 
+mod annotations;
+mod containers;
 mod hook;
+mod object;
 mod presence;
 mod sleep_command;
 mod text;
 
-use std::{borrow::Cow, fmt};
+use std::ops::Deref;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::Deserialize;
 
+use annotations::Annotations;
+pub(crate) use annotations::SIZE_LIMIT as ANNOTATIONS_SIZE_LIMIT;
+pub use containers::Container;
+use containers::Containers;
 pub use hook::{Hook, HookKind, Lifecycle};
+pub(crate) use object::Object;
 pub use presence::Presence;
 pub use text::Text;
 
-use crate::opt_in::PREFIX;
-
-/// The annotation by which the kubelet marks its copy of a static Pod. Changing the copy changes nothing on
-/// the node.
-const MIRROR: &str = "kubernetes.io/config.mirror";
+use crate::plan::AnnotationsPath;
 
 /// What the view reads of a Pod.
 #[derive(Debug, Deserialize)]
 pub struct Pod<'a> {
     #[serde(borrow, default)]
-    pub(crate) metadata: Presence<Metadata<'a>>,
+    metadata: Presence<Object<Metadata<'a>>>,
     #[serde(borrow, default)]
-    spec: Presence<Spec<'a>>,
+    spec: Presence<Object<Spec<'a>>>,
 }
 
 /// What the view reads of a Pod's metadata.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Metadata<'a> {
+struct Metadata<'a> {
     #[serde(borrow)]
     name: Option<Text<'a>>,
     #[serde(borrow)]
@@ -46,11 +47,11 @@ pub(crate) struct Metadata<'a> {
     #[serde(borrow)]
     namespace: Option<Text<'a>>,
     #[serde(borrow, default)]
-    labels: Presence<Labels<'a>>,
+    labels: Presence<Object<Labels<'a>>>,
     #[serde(borrow, default)]
-    pub(crate) annotations: Presence<Annotations<'a>>,
+    annotations: Presence<Annotations<'a>>,
     #[serde(borrow, default)]
-    owner_references: Presence<Vec<OwnerReference<'a>>>,
+    owner_references: Presence<Vec<Object<OwnerReference<'a>>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,15 +74,15 @@ struct OwnerReference<'a> {
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     #[serde(borrow, default)]
-    containers: Presence<Vec<Container<'a>>>,
+    containers: Presence<Containers<'a>>,
     #[serde(borrow, default)]
-    init_containers: Presence<Vec<Container<'a>>>,
+    init_containers: Presence<Containers<'a>>,
     #[serde(default)]
     termination_grace_period_seconds: Presence<i64>,
     #[serde(borrow)]
-    os: Option<Os<'a>>,
+    os: Option<Object<Os<'a>>>,
     #[serde(borrow)]
-    node_selector: Option<NodeSelector<'a>>,
+    node_selector: Option<Object<NodeSelector<'a>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,26 +97,6 @@ struct NodeSelector<'a> {
     os: Option<Text<'a>>,
 }
 
-/// What the view reads of a container, init container or native sidecar.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Container<'a> {
-    #[serde(borrow, default)]
-    name: Text<'a>,
-    #[serde(borrow, default)]
-    lifecycle: Presence<Lifecycle<'a>>,
-    #[serde(borrow)]
-    restart_policy: Option<Text<'a>>,
-    liveness_probe: Option<Probe>,
-    startup_probe: Option<Probe>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Probe {
-    termination_grace_period_seconds: Option<i64>,
-}
-
 impl<'a> Pod<'a> {
     /// Reads a Pod from its JSON.
     ///
@@ -125,12 +106,15 @@ impl<'a> Pod<'a> {
     /// Kubernetes API does not give it; the error names the path of that field.
     pub fn parse(json: &'a [u8]) -> Result<Self, UnreadablePod> {
         // Asking for paths costs time, so it is only done for the Pod that has already failed.
-        serde_json::from_slice(json).or_else(|_| {
+        serde_json::from_slice(json).map(|Object(pod)| pod).or_else(|_| {
             let mut reader = serde_json::Deserializer::from_slice(json);
-            serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let pod: Object<Self> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
                 let path = error.path().to_string();
                 UnreadablePod { path, reason: error.into_inner().to_string() }
-            })
+            })?;
+            // The first reading also looks at what stands behind the Pod.
+            reader.end().map_err(|error| UnreadablePod { path: ".".into(), reason: error.to_string() })?;
+            Ok(pod.0)
         })
     }
 
@@ -161,7 +145,7 @@ impl<'a> Pod<'a> {
 
     /// The Pod's annotations under Fermata's prefix, in the order of the object.
     pub fn fermata_annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        let own = self.annotations().map_or(&[][..], |annotations| &annotations.own);
+        let own = self.annotations().map_or(&[][..], Annotations::own);
         own.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
@@ -177,13 +161,13 @@ impl<'a> Pod<'a> {
     /// above 256 KiB.
     #[must_use]
     pub fn annotations_size(&self) -> usize {
-        self.annotations().map_or(0, |annotations| annotations.size)
+        self.annotations().map_or(0, Annotations::size)
     }
 
     /// Whether the kubelet authored this Pod as the mirror of a static one.
     #[must_use]
     pub fn is_mirror(&self) -> bool {
-        self.annotations().is_some_and(|annotations| annotations.mirror)
+        self.annotations().is_some_and(Annotations::mark_mirror)
     }
 
     /// Whether a Job controls this Pod.
@@ -213,52 +197,29 @@ impl<'a> Pod<'a> {
     }
 
     /// The regular containers, in order.
-    #[must_use]
-    pub fn containers(&self) -> &[Container<'a>] {
-        self.spec.value().and_then(|spec| spec.containers.value()).map_or(&[], Vec::as_slice)
+    pub fn containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
+        let containers = self.spec.value().and_then(|spec| spec.containers.value());
+        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
     }
 
     /// The init containers and native sidecars, in order.
-    #[must_use]
-    pub fn init_containers(&self) -> &[Container<'a>] {
-        self.spec.value().and_then(|spec| spec.init_containers.value()).map_or(&[], Vec::as_slice)
+    pub fn init_containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
+        let containers = self.spec.value().and_then(|spec| spec.init_containers.value());
+        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
+    }
+
+    /// How much of the way to the status annotation the Pod already has.
+    pub(crate) fn status_path(&self) -> AnnotationsPath {
+        match self.metadata.value().map(|metadata| metadata.annotations.value()) {
+            None => AnnotationsPath::NoMetadata,
+            Some(None) => AnnotationsPath::NoAnnotations,
+            Some(Some(_)) if self.status().is_some() => AnnotationsPath::Status,
+            Some(Some(_)) => AnnotationsPath::NoStatus,
+        }
     }
 
     fn annotations(&self) -> Option<&Annotations<'a>> {
         self.metadata.value().and_then(|metadata| metadata.annotations.value())
-    }
-}
-
-impl<'a> Container<'a> {
-    /// The container's name; empty where the object has none, which the API server will refuse.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    /// The container's `lifecycle`, which holds its hooks.
-    #[must_use]
-    pub const fn lifecycle(&self) -> &Presence<Lifecycle<'a>> {
-        &self.lifecycle
-    }
-
-    /// The preStop hook, [`Hook::None`] where there is none.
-    #[must_use]
-    pub fn pre_stop(&self) -> &Hook<'a> {
-        self.lifecycle.value().map_or(&Hook::None, Lifecycle::pre_stop)
-    }
-
-    /// For an entry of `initContainers`: whether it is a native sidecar, which runs as long as the Pod does.
-    #[must_use]
-    pub fn is_native_sidecar(&self) -> bool {
-        self.restart_policy.as_ref().is_some_and(|policy| policy.as_str() == "Always")
-    }
-
-    /// The shortest grace period that a probe sets for its own kills, unit: seconds. It replaces the Pod's.
-    #[must_use]
-    pub fn probe_grace_period(&self) -> Option<i64> {
-        let probes = [self.liveness_probe.as_ref(), self.startup_probe.as_ref()];
-        probes.into_iter().flatten().filter_map(|probe| probe.termination_grace_period_seconds).min()
     }
 }
 
@@ -272,72 +233,9 @@ pub struct UnreadablePod {
     pub reason: String,
 }
 
-/// The annotations that matter here, and the size of all of them.
-#[derive(Debug, Default)]
-pub(crate) struct Annotations<'a> {
-    own: Vec<(Text<'a>, Text<'a>)>,
-    size: usize,
-    mirror: bool,
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(AnnotationsVisitor).map(|annotations: Annotations<'de>| annotations)
-    }
-}
-
-struct AnnotationsVisitor;
-
-impl<'de> Visitor<'de> for AnnotationsVisitor {
-    type Value = Annotations<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map of strings")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut annotations = Annotations::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            let value = map.next_value::<Text<'de>>()?;
-            annotations.size = annotations.size.saturating_add(key.as_str().len() + value.as_str().len());
-            if key.as_str() == MIRROR {
-                annotations.mirror = true;
-            } else if is_own(key.as_str()) {
-                // Of a key that stands twice, nobody can say which value the API server means.
-                if annotations.own.iter().any(|(known, _)| known.as_str() == key.as_str()) {
-                    return Err(serde::de::Error::custom(format_args!(
-                        "duplicate annotation `{}`",
-                        key.as_str()
-                    )));
-                }
-                annotations.own.push((key, value));
-            }
-        }
-        Ok(annotations)
-    }
-}
-
-/// Whether an annotation key is `fermata.dev/...` or `CONTAINER.fermata.dev/...`.
-fn is_own(key: &str) -> bool {
-    key.split_once('/').is_some_and(|(prefix, _)| {
-        prefix.strip_suffix(PREFIX).is_some_and(|container| container.is_empty() || container.ends_with('.'))
-    })
-}
-
-/// Skips a value of any shape without storing it.
-pub(crate) fn skip_value<'de, M: MapAccess<'de>>(map: &mut M) -> Result<(), M::Error> {
-    map.next_value::<IgnoredAny>().map(drop)
-}
-
-impl<'a> From<Text<'a>> for Cow<'a, str> {
-    fn from(text: Text<'a>) -> Self {
-        text.into_inner()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Pod, Presence};
+    use super::{Hook, Pod, Presence};
 
     fn pod(json: &str) -> Pod<'_> {
         Pod::parse(json.as_bytes()).unwrap()
@@ -353,7 +251,7 @@ mod tests {
             let pod = pod(json);
             assert_eq!(pod.name(), "");
             assert_eq!(pod.fermata_annotations().count(), 0);
-            assert!(pod.containers().is_empty() && pod.init_containers().is_empty());
+            assert_eq!(pod.containers().len() + pod.init_containers().len(), 0);
             assert_eq!(pod.grace_period(), Presence::Absent);
             assert!(!pod.is_mirror() && !pod.is_windows() && !pod.is_owned_by_job());
         }
@@ -378,6 +276,14 @@ mod tests {
                 "spec.terminationGracePeriodSeconds",
             ),
             (r#"{"metadata":{"annotations":{"a":1}}}"#, "metadata.annotations.a"),
+            (r#"{"metadata":["shop"]}"#, "metadata"),
+            (r#"{"spec":{"containers":[["app"]]}}"#, "spec.containers[0]"),
+            (r#"{"spec":{"containers":[{"lifecycle":[]}]}}"#, "spec.containers[0].lifecycle"),
+            (
+                r#"{"spec":{"containers":[{"lifecycle":{"preStop":{"sleep":[5]}}}]}}"#,
+                "spec.containers[0].lifecycle.preStop.sleep",
+            ),
+            ("[]", "."),
             (r#"{"spec":{"containers":{}}}"#, "spec.containers"),
         ] {
             let error = Pod::parse(json.as_bytes()).unwrap_err();
@@ -401,6 +307,24 @@ mod tests {
         let deep = format!(r#"{{"spec":{{"future":{}{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         pod(&deep);
         pod(r#"{"spec":{"future":1e400,"other":"\ud800"},"spec2":{},"spec2":{}}"#);
+    }
+
+    #[test]
+    fn more_than_an_api_server_stores_is_not_read() {
+        let annotations: Vec<_> = (0..40_000).map(|n| format!(r#""a{n}.fermata.dev/drain":"1s""#)).collect();
+        let json = format!(r#"{{"metadata":{{"annotations":{{{}}}}}}}"#, annotations.join(","));
+        assert!(Pod::parse(json.as_bytes()).unwrap_err().reason.contains("256 KiB"));
+        let json = format!(r#"{{"spec":{{"containers":[{}]}}}}"#, vec!["{}"; 10_001].join(","));
+        assert!(Pod::parse(json.as_bytes()).unwrap_err().reason.contains("more than 10000 containers"));
+    }
+
+    #[test]
+    fn nulls_that_go_reads_as_empty_are_read_so() {
+        let pod = pod(
+            r#"{"metadata":{"annotations":{"fermata.dev/drain":null}},"spec":{"containers":[{"name":null,"lifecycle":{"preStop":{"sleep":{"seconds":null}}}}]}}"#,
+        );
+        assert_eq!(pod.fermata_annotations().next(), Some(("fermata.dev/drain", "")));
+        assert_eq!(pod.containers().next().unwrap().pre_stop(), &Hook::Sleep(0));
     }
 
     #[test]

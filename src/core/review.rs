@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use crate::{
     patch,
     plan::{Plan, plan},
-    pod::{Pod, Presence, Text, UnreadablePod},
+    pod::{Object, Pod, Presence, Text, UnreadablePod},
     settings::Settings,
     skip::PodSkip,
     warning::{self, Warning},
@@ -74,7 +74,7 @@ struct Envelope<'a, O> {
     #[serde(borrow, default)]
     kind: Text<'a>,
     #[serde(borrow)]
-    request: Option<Request<'a, O>>,
+    request: Option<Object<Request<'a, O>>>,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ struct Request<'a, O> {
     #[serde(borrow, default)]
     uid: Text<'a>,
     #[serde(borrow)]
-    kind: Option<GroupVersionKind<'a>>,
+    kind: Option<Object<GroupVersionKind<'a>>>,
     #[serde(borrow)]
     sub_resource: Option<Text<'a>>,
     #[serde(borrow)]
@@ -126,14 +126,15 @@ impl<'a> Review<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, MalformedReview> {
         // One pass over the bytes reads review and Pod together. Only if that fails is it worth a second one
         // to find out which of the two is at fault.
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_, Pod<'_>>>(body) else {
-            let envelope = serde_json::from_slice::<Envelope<'_, &RawValue>>(body)?;
+        let Ok(Object(envelope)) = serde_json::from_slice::<Object<Envelope<'_, Object<Pod<'_>>>>>(body)
+        else {
+            let Object(envelope) = serde_json::from_slice::<Object<Envelope<'_, &RawValue>>>(body)?;
             return Self::open(envelope, |object| match Pod::parse(object.get().as_bytes()) {
                 Ok(pod) => Subject::Pod(Box::new(pod)),
                 Err(unreadable) => Subject::Unreadable(unreadable),
             });
         };
-        Self::open(envelope, |pod| Subject::Pod(Box::new(pod)))
+        Self::open(envelope, |Object(pod)| Subject::Pod(Box::new(pod)))
     }
 
     fn open<O>(
@@ -145,7 +146,7 @@ impl<'a> Review<'a> {
             let api_version = crate::settings::short_name(envelope.api_version.as_str()).into();
             return Err(MalformedReview::Kind { kind, api_version });
         }
-        let request = envelope.request.ok_or(MalformedReview::NoRequest)?;
+        let Object(request) = envelope.request.ok_or(MalformedReview::NoRequest)?;
         if request.uid.as_str().is_empty() {
             return Err(MalformedReview::NoUid);
         }
@@ -217,11 +218,11 @@ impl<'a> Review<'a> {
     }
 
     fn planned(&self, plan: &Plan<'_>) -> Decision {
-        let (verdict, verdict_fields) = if let Some(message) = &plan.denied {
+        let (verdict, verdict_fields) = if let Some(message) = plan.denied() {
             let status =
                 format!(r#","status":{{"code":422,"reason":"Invalid","message":{}}}"#, json_string(message));
             (Verdict::Denied, status)
-        } else if let Some(reason) = plan.skipped {
+        } else if let Some(reason) = plan.skipped() {
             (Verdict::Skipped(reason), String::new())
         } else if plan.is_empty() {
             (Verdict::Unchanged, String::new())
@@ -404,6 +405,7 @@ mod tests {
             ),
             (json!({ "metadata": { "annotations": { "a": 1 } } }), "metadata.annotations.a"),
             (json!("text"), "."),
+            (json!([]), "."),
         ] {
             let (verdict, answer) = decide(&request(|request| request["object"] = object));
             assert_eq!(verdict, Verdict::Unreadable);

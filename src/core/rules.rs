@@ -4,11 +4,12 @@
 mod drain;
 mod eligibility;
 mod grace;
+mod mistakes;
 
 use crate::{
-    plan::{ContainerKind, ContainerPlan, GracePlan, Plan},
+    plan::{ContainerKind, ContainerPlan, GracePlan, Judgement, Plan},
     pod::Pod,
-    settings::{Mistake, OnInvalid, PodAnnotations, Resolved, Settings},
+    settings::{OnInvalid, PodAnnotations, Resolved, Settings},
     warning::Warning,
 };
 
@@ -16,50 +17,40 @@ use crate::{
 pub(crate) fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     let before = grace::before(pod);
     let mut plan = Plan {
-        skipped: None,
-        denied: None,
+        judgement: Judgement::Judged,
         containers: Vec::new(),
         grace: GracePlan { before, after: before, raised_by: None },
         steps: Vec::new(),
         warnings: Vec::new(),
     };
-    if let Some(skip) = eligibility::before_annotations(pod, settings) {
-        plan.skipped = Some(skip);
+    if let Some(reason) = eligibility::is_none_of_ours(pod, settings) {
+        plan.judgement = Judgement::Skipped(reason);
         return plan;
     }
     let annotations = PodAnnotations::read(pod.fermata_annotations());
-    if let Some(skip) = eligibility::after_annotations(pod, &annotations) {
-        plan.skipped = Some(skip);
+    let mistakes = mistakes::find(pod, settings, &annotations);
+    if settings.cluster.on_invalid == OnInvalid::Deny
+        && let Some(message) = mistakes::denial(&mistakes)
+    {
+        plan.judgement = Judgement::Denied(message);
+        return plan;
+    }
+    plan.warnings.extend(mistakes.into_iter().map(Warning::Mistake));
+    if let Some(reason) = eligibility::is_left_alone(pod, &annotations) {
+        plan.judgement = Judgement::Skipped(reason);
+        if !annotations.is_empty() {
+            plan.warnings.push(Warning::NoEffect { reason });
+        }
         return plan;
     }
     let resolved = Resolved::new(settings, &annotations);
-    let mistakes = eligibility::mistakes(pod, settings, &annotations);
-    if settings.cluster.on_invalid == OnInvalid::Deny {
-        plan.denied = denial(&mistakes);
-        if plan.denied.is_some() {
-            return plan;
-        }
-    }
-    plan.warnings.extend(mistakes.into_iter().map(Warning::Mistake));
-
-    let mut containers = drain::wish(pod, settings, &resolved, &mut plan.warnings);
-    plan.grace = grace::settle(before, settings, &mut containers, &mut plan.warnings);
-    drain::steps(pod, &containers, &mut plan.steps);
+    let ceiling = grace::ceiling(before, settings);
+    plan.containers = drain::containers(pod, settings, &resolved, ceiling);
+    plan.grace = grace::settle(before, ceiling, &plan.containers, &mut plan.warnings);
+    drain::steps(pod, &plan.containers, &mut plan.steps);
     grace::steps(pod, &plan.grace, &mut plan.steps);
-    drain::warnings(pod, &containers, settings, plan.grace.after, &mut plan.warnings);
-    plan.containers = containers;
+    drain::warnings(pod, &plan.containers, plan.grace.after, &mut plan.warnings);
     plan
-}
-
-/// The message that refuses a Pod for the mistakes in its own annotations.
-fn denial(mistakes: &[Mistake]) -> Option<String> {
-    let own: Vec<_> = mistakes
-        .iter()
-        .filter(|mistake| mistake.may_deny())
-        .map(|mistake| mistake.to_string())
-        .take(crate::warning::MAX_WARNINGS)
-        .collect();
-    (!own.is_empty()).then(|| format!("fermata: {}", own.join("; ")))
 }
 
 /// The regular containers of a plan, which are the ones that can have a drain.

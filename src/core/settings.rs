@@ -10,7 +10,7 @@ use fermata_stop_plan::Seconds;
 pub use layer::{LayerValues, PodAnnotations};
 pub(crate) use resolve::Resolved;
 
-use crate::{annotation::Key, opt_in, warning::Warning};
+use crate::{annotation::Key, opt_in, skip::ContainerSkip, warning::Warning};
 
 /// Who asked for a value. Later ones win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +54,10 @@ pub struct Limits {
     /// The longest drain.
     pub max_drain: Option<Seconds>,
     /// The longest grace period that Fermata raises to. One that a Pod already has is never lowered.
+    ///
+    /// No drain gets more than half of it, so that something is left for the app. That is so even where there
+    /// would be room for more: what a container gets may not depend on the others, or it would change when
+    /// another webhook adds one.
     pub max_grace_period: Option<Seconds>,
 }
 
@@ -128,7 +132,7 @@ pub enum Mistake {
         annotation: Box<str>,
         /// The setting.
         key: Key,
-        /// The value, shortened.
+        /// The value, quoted and shortened.
         value: Box<str>,
         /// What is wrong with it.
         why: crate::annotation::InvalidValue,
@@ -154,10 +158,15 @@ pub enum Mistake {
         /// The whole key of the annotation.
         annotation: Box<str>,
     },
-    /// The Pod has no container of that name.
+    /// The Pod has no container of the name in the annotation's key.
     UnknownContainer {
         /// The whole key of the annotation.
         annotation: Box<str>,
+        /// The container that was probably meant.
+        nearest: Option<Box<str>>,
+    },
+    /// The Pod has no container of a name in its list.
+    UnknownInList {
         /// The name.
         container: Box<str>,
         /// The container that was probably meant.
@@ -167,14 +176,12 @@ pub enum Mistake {
     NeverDrained {
         /// The whole key of the annotation.
         annotation: Box<str>,
-        /// The name.
-        container: Box<str>,
         /// Why it is not.
-        reason: crate::skip::ContainerSkip,
+        reason: ContainerSkip,
     },
     /// The label `fermata.dev/inject` of a Pod has a value without a meaning.
     InjectLabel {
-        /// The value, shortened.
+        /// The value, quoted and shortened.
         value: Box<str>,
     },
 }
@@ -191,9 +198,10 @@ impl Mistake {
                 matches!(layer, Layer::Pod | Layer::Container)
             }
             Self::NotPerContainer { .. } | Self::InjectLabel { .. } => true,
-            Self::ContainerOnNamespace { .. } | Self::UnknownContainer { .. } | Self::NeverDrained { .. } => {
-                false
-            }
+            Self::ContainerOnNamespace { .. }
+            | Self::UnknownContainer { .. }
+            | Self::UnknownInList { .. }
+            | Self::NeverDrained { .. } => false,
         }
     }
 }
@@ -204,9 +212,18 @@ impl From<Mistake> for Warning {
     }
 }
 
-/// Shortens a value that a user wrote to what a message has room for.
-pub(crate) fn short_value(value: &str) -> Cow<'_, str> {
-    cut(value, 40)
+/// A value that a user wrote, quoted, in what a message has room for.
+///
+/// What a terminal would not show, or obey, becomes a replacement character.
+pub(crate) fn short_value(value: &str) -> String {
+    let shown = cut(value, 40);
+    let shown = shown.chars().map(|c| match c {
+        '"' => '\'',
+        '\'' | '\\' => c,
+        _ if c.escape_debug().len() > 1 => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    });
+    format!("\"{}\"", shown.collect::<String>())
 }
 
 /// Shortens a key or a name. Legal ones are cut only where a container's name is absurdly long.

@@ -77,6 +77,8 @@ pub enum ContainerSkip {
     InitContainer,
     /// A native sidecar gets its stop signal only after the regular containers have ended.
     NativeSidecar,
+    /// A Job's container that no annotation of the Pod asks to drain.
+    OwnedByJob,
     /// The annotation `containers` does not name it.
     NotSelected,
     /// Its drain is 0.
@@ -91,9 +93,10 @@ pub enum ContainerSkip {
 
 impl ContainerSkip {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::InitContainer,
         Self::NativeSidecar,
+        Self::OwnedByJob,
         Self::NotSelected,
         Self::DrainZero,
         Self::OwnPreStop,
@@ -107,6 +110,7 @@ impl ContainerSkip {
         match self {
             Self::InitContainer => "init-container",
             Self::NativeSidecar => "native-sidecar",
+            Self::OwnedByJob => PodSkip::OwnedByJob.as_str(),
             Self::NotSelected => "not-selected",
             Self::DrainZero => "drain-zero",
             Self::OwnPreStop => "own-pre-stop",
@@ -121,6 +125,9 @@ impl ContainerSkip {
         match self {
             Self::InitContainer => "it has ended before the Pod serves",
             Self::NativeSidecar => "it gets its stop signal only after the regular containers have ended",
+            Self::OwnedByJob => {
+                "of a Job's Pod only the containers are drained that an annotation of the Pod names"
+            }
             Self::NotSelected => "fermata.dev/containers does not name it",
             Self::DrainZero => "its drain is 0",
             Self::OwnPreStop => "it has a preStop hook of its own, which stays as it is",

@@ -9,13 +9,10 @@ use fermata_stop_plan::Seconds;
 
 use crate::{
     annotation::STATUS,
-    plan::{Action, AnnotationsPath, ContainerKind, Outcome, Plan, Step},
-    pod::{Pod, Presence},
+    plan::{Action, ContainerKind, Outcome, Plan, Step},
+    pod::{ANNOTATIONS_SIZE_LIMIT, Pod},
     warning::Warning,
 };
-
-/// The API server's limit on keys and values of all annotations together (`TotalAnnotationSizeLimitB`).
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// How many containers are listed by name; a report must stay small.
 const LISTED: usize = 32;
@@ -32,19 +29,11 @@ pub(crate) fn report(pod: &Pod<'_>, plan: &mut Plan<'_>) {
         return;
     }
     let size = pod.annotations_size() + status.len() + if old.is_none() { STATUS.len() } else { 0 };
-    if size - old.map_or(0, str::len) > ANNOTATIONS_LIMIT {
+    if size - old.map_or(0, str::len) > ANNOTATIONS_SIZE_LIMIT {
         plan.warnings.push(Warning::NoRoomForStatus);
         return;
     }
-    let path = match (&pod.metadata, old) {
-        (Presence::Absent | Presence::Null, _) => AnnotationsPath::NoMetadata,
-        (Presence::Value(_), Some(_)) => AnnotationsPath::Status,
-        (Presence::Value(metadata), None) => match metadata.annotations {
-            Presence::Value(_) => AnnotationsPath::NoStatus,
-            Presence::Absent | Presence::Null => AnnotationsPath::NoAnnotations,
-        },
-    };
-    plan.steps.push(Step { action: Action::WriteStatus { path, status }, layer: None });
+    plan.steps.push(Step { action: Action::WriteStatus { path: pod.status_path(), status }, layer: None });
 }
 
 /// The status, as JSON on one line.

@@ -8,10 +8,12 @@ use std::fmt;
 use fermata_stop_plan::Seconds;
 
 use crate::{
+    annotation::{Key, TABLE},
     opt_in,
+    plan::DrainLimit,
     pod::HookKind,
     settings::{Layer, Mistake, Sourced, cut, short_name},
-    skip::ContainerSkip,
+    skip::{ContainerSkip, PodSkip},
 };
 
 /// The most characters that a warning may have.
@@ -41,6 +43,8 @@ pub enum Warning {
     NeedsShim {
         /// The container.
         container: Box<str>,
+        /// How long its own hook sleeps, if it does.
+        sleeps: Option<Seconds>,
         /// The drain that it does not get.
         drain: Sourced<Seconds>,
     },
@@ -51,16 +55,7 @@ pub enum Warning {
         /// The drain that was asked for.
         asked: Sourced<Seconds>,
         /// What it gets.
-        limit: Seconds,
-    },
-    /// The operator's ceiling on the grace period leaves no room for the whole drain.
-    DrainShortened {
-        /// The container.
-        container: Box<str>,
-        /// The drain that was asked for.
-        asked: Seconds,
-        /// What it gets.
-        gets: Seconds,
+        limit: DrainLimit,
     },
     /// The operator's ceiling is lower than the grace period that the drain needs.
     GraceLimited {
@@ -68,6 +63,11 @@ pub enum Warning {
         needed: i64,
         /// What the Pod gets, unit: seconds.
         limit: i64,
+    },
+    /// The Pod is left alone although its annotations ask for something.
+    NoEffect {
+        /// Why it is.
+        reason: PodSkip,
     },
     /// The operator's ceiling leaves no room for a drain.
     NoRoom {
@@ -160,11 +160,13 @@ impl fmt::Display for Warning {
                     ),
                     HookKind::Exec => write!(
                         f,
-                        "its exec preStop hook stays as it is; begin that command with a sleep of {drain}, or remove the hook"
+                        "its exec preStop hook stays as it is; let it sleep {drain} first and set {name}.{}/drain: 0, or remove it",
+                        opt_in::PREFIX
                     ),
                     HookKind::HttpGet => write!(
                         f,
-                        "its httpGet preStop hook stays as it is; let its endpoint wait {drain} first, or remove the hook"
+                        "its httpGet preStop hook stays as it is; let its endpoint wait {drain} and set {name}.{}/drain: 0, or remove it",
+                        opt_in::PREFIX
                     ),
                     HookKind::Sleep | HookKind::Unknown => write!(
                         f,
@@ -172,30 +174,35 @@ impl fmt::Display for Warning {
                     ),
                 }
             }
-            Self::NeedsShim { container, drain } => write!(
-                f,
-                "container {}: no drain of {} ({}, {}): API servers below 1.30 have no native sleep; upgrade, or add a preStop hook that sleeps",
-                short_name(container),
-                drain.value,
-                ContainerSkip::NeedsShim,
-                drain.layer,
-            ),
+            Self::NeedsShim { container, sleeps, drain } => {
+                let Sourced { value, layer } = drain;
+                let name = short_name(container);
+                let reason = ContainerSkip::NeedsShim;
+                write!(
+                    f,
+                    "container {name}: no drain of {value} ({reason}, {layer}): API servers below 1.30 have no native sleep; "
+                )?;
+                match sleeps {
+                    Some(_) => write!(f, "lengthen the sleep in its preStop hook"),
+                    None => write!(f, "upgrade, or add a preStop hook that sleeps"),
+                }
+            }
             Self::DrainLimited { container, asked, limit } => write!(
                 f,
-                "container {}: drain {} ({}) is above the operator's limits.maxDrain; it gets {limit}",
+                "container {}: the operator's {} shortens the drain of {} ({}) to {}",
                 short_name(container),
+                limit.ceiling,
                 asked.value,
                 asked.layer,
-            ),
-            Self::DrainShortened { container, asked, gets } => write!(
-                f,
-                "container {}: the operator's limits.maxGracePeriod shortens the drain of {asked} to {gets}",
-                short_name(container),
+                limit.to,
             ),
             Self::GraceLimited { needed, limit } => write!(
                 f,
-                "the drain needs a grace period of {needed}s, above the operator's limits.maxGracePeriod; the Pod gets {limit}s, so its app has less time after the stop signal"
+                "drain and own time need a grace period of {needed}s, above the operator's limits.maxGracePeriod; the Pod gets {limit}s, so its app has less time after the stop signal"
             ),
+            Self::NoEffect { reason } => {
+                write!(f, "the Pod's annotations have no effect ({reason}): {}", reason.meaning())
+            }
             Self::NoRoom { container } => write!(
                 f,
                 "container {}: no drain ({}): the operator's limits.maxGracePeriod leaves no second for it",
@@ -231,7 +238,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value { annotation, key, value, why, .. } => {
-                write!(f, "{annotation}: {value:?} {why}; use {}", key.definition().accepts)
+                write!(f, "{annotation}: {value} {why}; use {}", key.definition().accepts)
             }
             Self::UnknownKey { annotation, nearest: Some(nearest), .. } if &**nearest == opt_in::LABEL => {
                 write!(f, "{annotation} is a label, not an annotation; set it under labels")
@@ -240,7 +247,7 @@ impl fmt::Display for Mistake {
                 write!(f, "there is no annotation {annotation}; did you mean {nearest}?")
             }
             Self::UnknownKey { annotation, nearest: None, .. } => {
-                let known: Vec<_> = crate::annotation::TABLE.iter().map(|row| row.name).collect();
+                let known: Vec<_> = TABLE.iter().map(|row| row.name).collect();
                 write!(f, "there is no annotation {annotation}; known are {}", known.join(", "))
             }
             Self::NotPerContainer { annotation, key } => {
@@ -252,25 +259,28 @@ impl fmt::Display for Mistake {
                     "{annotation} on the Namespace: one container's annotation belongs on the Pod; it is ignored"
                 )
             }
-            Self::UnknownContainer { annotation, container, nearest: Some(nearest) } => {
-                write!(f, "{annotation}: the Pod has no container {container}; did you mean {nearest}?")
+            Self::UnknownContainer { annotation, nearest: Some(nearest) } => {
+                write!(f, "{annotation}: the Pod has no such container; did you mean {nearest}?")
             }
-            Self::UnknownContainer { annotation, container, nearest: None } => {
+            Self::UnknownContainer { annotation, nearest: None } => {
+                write!(f, "{annotation}: the Pod has no such container; use the name of one that it has")
+            }
+            Self::UnknownInList { container, nearest: Some(nearest) } => {
                 write!(
                     f,
-                    "{annotation}: the Pod has no container {container}; use the name of one that it has"
+                    "{}: the Pod has no container {container}; did you mean {nearest}?",
+                    Key::Containers
                 )
             }
-            Self::NeverDrained { annotation, container, reason } => {
-                write!(
-                    f,
-                    "{annotation}: container {container} is not drained ({reason}): {}",
-                    reason.meaning()
-                )
+            Self::UnknownInList { container, nearest: None } => {
+                write!(f, "{}: the Pod has no container {container}; name one that it has", Key::Containers)
+            }
+            Self::NeverDrained { annotation, reason } => {
+                write!(f, "{annotation} has no effect ({reason}): {}; remove it", reason.meaning())
             }
             Self::InjectLabel { value } => write!(
                 f,
-                "label {}: {value:?} means nothing on a Pod; use {:?} to opt the Pod out",
+                "label {}: {value} means nothing on a Pod; use {:?} to opt the Pod out",
                 opt_in::LABEL,
                 opt_in::DISABLED
             ),

@@ -25,7 +25,7 @@ pub(crate) struct Change<'c> {
     /// The way to it from the document's root.
     pub(crate) path: &'c [String],
     /// What to do, relative to it.
-    pub(crate) operations: &'c [Operation],
+    pub(crate) operations: &'c [Operation<'static>],
 }
 
 /// A document that has been changed.

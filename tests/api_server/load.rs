@@ -30,7 +30,7 @@ impl Load {
             let (stop, done) = (stop.clone(), done.clone());
             set.spawn(async move {
                 let dry_run = PostParams { dry_run: true, field_manager: None };
-                let pod = typed(&pod("load", json!({})));
+                let pod = typed(&pod("load", &json!({})));
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     let answer = pods.create(&dry_run, &pod).await;

@@ -32,7 +32,7 @@ fn grace(pod: &Pod) -> i64 {
 async fn a_pod_is_stored_with_its_drain() {
     let stage = Stage::new(&[]).await;
     let pods = stage.namespace.pods().unwrap();
-    pods.create(&PostParams::default(), &typed(&pod("plain", json!({})))).await.unwrap();
+    pods.create(&PostParams::default(), &typed(&pod("plain", &json!({})))).await.unwrap();
     let stored = pods.get("plain").await.unwrap();
     assert_eq!((sleep(&stored, "app"), grace(&stored)), (Some(15), 45));
     let status: serde_json::Value =
@@ -48,7 +48,7 @@ async fn a_namespace_annotation_counts_for_the_first_pod_already() {
     for drain in 20..25 {
         let namespace = stage.namespace(true, &[("fermata.dev/drain", &format!("{drain}s"))]).await;
         let pods = namespace.pods().unwrap();
-        let stored = pods.create(&PostParams::default(), &typed(&pod("first", json!({})))).await.unwrap();
+        let stored = pods.create(&PostParams::default(), &typed(&pod("first", &json!({})))).await.unwrap();
         assert_eq!((sleep(&stored, "app"), grace(&stored)), (Some(drain), 30 + drain));
     }
 }
@@ -65,7 +65,7 @@ async fn a_changed_namespace_annotation_counts_soon() {
     let pods = stage.namespace.pods().unwrap();
     let dry_run = PostParams { dry_run: true, field_manager: None };
     wait::until("the new drain", Duration::from_secs(10), async || {
-        let answer = pods.create(&dry_run, &typed(&pod("later", json!({})))).await?;
+        let answer = pods.create(&dry_run, &typed(&pod("later", &json!({})))).await?;
         let drain = sleep(&answer, "app");
         Ok(if drain == Some(33) { Seen::Yes(()) } else { Seen::NotYet(format!("{drain:?}")) })
     })
@@ -87,13 +87,13 @@ async fn a_container_that_another_webhook_adds_is_drained_and_the_grace_period_p
     let mesh = WebhookRegistration::create(stage.cluster, &options).await.unwrap();
     let injected =
         |pod: &Pod| pod.spec.as_ref().unwrap().containers.iter().any(|each| each.name == CONTAINER);
-    let probe = typed(&pod("probe", json!({})));
+    let probe = typed(&pod("probe", &json!({})));
     mesh.wait_until_effective(&stage.namespace, &probe, |answer| answer.as_ref().is_ok_and(injected))
         .await
         .unwrap();
 
     let pods = stage.namespace.pods().unwrap();
-    let stored = pods.create(&PostParams::default(), &typed(&pod("meshed", json!({})))).await.unwrap();
+    let stored = pods.create(&PostParams::default(), &typed(&pod("meshed", &json!({})))).await.unwrap();
     assert_eq!(sleep(&stored, "app"), Some(15));
     assert_eq!(sleep(&stored, CONTAINER), Some(15));
     assert_eq!(grace(&stored), 45);
@@ -128,7 +128,7 @@ async fn the_pods_of_a_deployment_are_stored_with_their_drains() {
 async fn an_old_api_server_gets_no_native_sleep() {
     let stage = Stage::new(&["--server-version", "1.29"]).await;
     let pods = stage.namespace.pods().unwrap();
-    let stored = pods.create(&PostParams::default(), &typed(&pod("old", json!({})))).await.unwrap();
+    let stored = pods.create(&PostParams::default(), &typed(&pod("old", &json!({})))).await.unwrap();
     assert_eq!((sleep(&stored, "app"), grace(&stored)), (None, 30));
     assert!(stored.metadata.annotations.unwrap()[STATUS].contains("needs-shim"));
 }
@@ -138,7 +138,7 @@ async fn an_old_api_server_gets_no_native_sleep() {
 async fn a_mistake_is_told_to_whoever_uses_kubectl() {
     let stage = Stage::new(&[]).await;
     let manifest = stage.files.path("mistake.json");
-    let mistake = pod("mistaken", json!({ "metadata": { "annotations": { "fermata.dev/drain": "soon" } } }));
+    let mistake = pod("mistaken", &json!({ "metadata": { "annotations": { "fermata.dev/drain": "soon" } } }));
     std::fs::write(&manifest, mistake.to_string()).unwrap();
     // An envtest folder of the user's own always has kubectl.
     let kubectl = stage.cluster.kubectl().expect("kubectl among the assets");

@@ -31,7 +31,7 @@ async fn pods_start_unchanged_while_no_webhook_answers() {
     let (code, log) = stage.fermata.ended().await;
     assert_eq!(code, 0, "{log}");
     let pods = stage.namespace.pods().unwrap();
-    let stored = pods.create(&PostParams::default(), &typed(&pod("unchanged", json!({})))).await.unwrap();
+    let stored = pods.create(&PostParams::default(), &typed(&pod("unchanged", &json!({})))).await.unwrap();
     assert!(stored.metadata.annotations.is_none_or(|annotations| !annotations.contains_key(STATUS)));
     assert_eq!(stored.spec.unwrap().termination_grace_period_seconds, Some(30));
 }

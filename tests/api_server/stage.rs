@@ -88,7 +88,8 @@ pub(crate) struct Stage {
     pub(crate) files: Files,
     pub(crate) fermata: Fermata,
     pub(crate) namespace: TestNamespace,
-    pub(crate) registration: WebhookRegistration,
+    /// Registered for as long as the stage stands.
+    _registration: WebhookRegistration,
     name: String,
 }
 
@@ -117,10 +118,10 @@ impl Stage {
         let labels = [OPT_IN_LABEL, (STAGE_LABEL, &name)];
         let namespace = cluster.namespace(&name, &labels, &[]).await.unwrap();
         registration
-            .wait_until_effective(&namespace, &typed(&pod("probe", json!({}))), judged)
+            .wait_until_effective(&namespace, &typed(&pod("probe", &json!({}))), judged)
             .await
             .unwrap();
-        Self { cluster, files, fermata, namespace, registration, name }
+        Self { cluster, files, fermata, namespace, _registration: registration, name }
     }
 
     /// Another namespace of this stage, with a label `fermata.dev/inject` or without, and with annotations.
@@ -142,14 +143,14 @@ pub(crate) fn judged(answer: &kube::Result<Pod>) -> bool {
 }
 
 /// A Pod of one container, with some members of its metadata and spec replaced.
-pub(crate) fn pod(name: &str, changes: Value) -> Value {
+pub(crate) fn pod(name: &str, changes: &Value) -> Value {
     let mut pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": { "name": name },
         "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
     });
-    json_patch::merge(&mut pod, &changes);
+    json_patch::merge(&mut pod, changes);
     pod
 }
 

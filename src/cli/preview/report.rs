@@ -26,7 +26,7 @@ struct Entry<'j> {
     /// Why it is skipped, denied or undecided, as a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'j str>,
-    patch: &'j [Operation],
+    patch: &'j [Operation<'static>],
     warnings: &'j [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     explanation: Option<&'j Explanation>,

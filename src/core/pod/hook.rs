@@ -8,7 +8,7 @@ use serde::{
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Presence, Text, skip_value, sleep_command};
+use super::{Object, Presence, Text, sleep_command};
 
 /// What the view reads of a container's `lifecycle`.
 #[derive(Debug, Deserialize)]
@@ -24,12 +24,6 @@ impl<'a> Lifecycle<'a> {
     pub fn pre_stop(&self) -> &Hook<'a> {
         self.pre_stop.value().unwrap_or(&Hook::None)
     }
-
-    /// Whether the member `preStop` is there and null.
-    #[must_use]
-    pub fn pre_stop_is_null(&self) -> bool {
-        self.pre_stop == Presence::Null
-    }
 }
 
 /// A preStop hook. Kubernetes wants exactly one kind of handler in it.
@@ -39,7 +33,12 @@ pub enum Hook<'a> {
     #[default]
     None,
     /// A command that the kubelet runs in the container.
-    Exec(Vec<Text<'a>>),
+    Exec {
+        /// The command's words.
+        command: Vec<Text<'a>>,
+        /// Whether the hook holds something beside the command that this version does not know.
+        more: bool,
+    },
     /// A request that the kubelet sends to the container.
     HttpGet,
     /// A field that Kubernetes keeps for compatibility only: such a hook always fails.
@@ -91,7 +90,7 @@ impl Hook<'_> {
     pub const fn kind(&self) -> Option<HookKind> {
         match self {
             Self::None => None,
-            Self::Exec(_) => Some(HookKind::Exec),
+            Self::Exec { .. } => Some(HookKind::Exec),
             Self::HttpGet => Some(HookKind::HttpGet),
             Self::TcpSocket => Some(HookKind::TcpSocket),
             Self::Sleep(_) => Some(HookKind::Sleep),
@@ -104,7 +103,7 @@ impl Hook<'_> {
     pub fn as_drain(&self) -> Option<Seconds> {
         match self {
             Self::Sleep(seconds) => Some(Seconds::saturating_from(*seconds)),
-            Self::Exec(command) => sleep_command::length(command),
+            Self::Exec { command, more: false } => sleep_command::length(command),
             _ => None,
         }
     }
@@ -116,17 +115,49 @@ impl<'de: 'a, 'a> Deserialize<'de> for Hook<'a> {
     }
 }
 
-#[derive(Deserialize)]
-struct ExecAction<'a> {
-    #[serde(borrow)]
-    command: Option<Vec<Text<'a>>>,
-}
+/// As many members as a hook can have and still be understood; there are four kinds of handlers.
+const MEMBERS: usize = 8;
 
 #[derive(Deserialize)]
 struct SleepAction {
-    // The API server always writes it; a manifest without it means zero.
-    #[serde(default)]
-    seconds: i64,
+    // The API server always writes it; in a manifest it may be absent or null, which is zero to Go.
+    seconds: Option<i64>,
+}
+
+/// The `exec` of a hook. Not derived, to notice members that are not known.
+struct ExecAction<'a> {
+    command: Vec<Text<'a>>,
+    more: bool,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ExecAction<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ExecVisitor;
+
+        impl<'de> Visitor<'de> for ExecVisitor {
+            type Value = ExecAction<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an exec action")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut command: Option<Option<Vec<Text<'de>>>> = None;
+                let mut more = false;
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if key.as_str() != "command" {
+                        more = true;
+                        map.next_value::<IgnoredAny>()?;
+                    } else if command.replace(map.next_value()?).is_some() {
+                        return Err(M::Error::duplicate_field("command"));
+                    }
+                }
+                Ok(ExecAction { command: command.flatten().unwrap_or_default(), more })
+            }
+        }
+
+        deserializer.deserialize_map(ExecVisitor).map(|exec: ExecAction<'de>| exec)
+    }
 }
 
 struct HookVisitor;
@@ -145,15 +176,22 @@ impl<'de> Visitor<'de> for HookVisitor {
             if seen.contains(&key) {
                 return Err(M::Error::custom(format_args!("duplicate field `{}`", key.as_str())));
             }
+            if seen.len() == MEMBERS {
+                // Several handlers already: whatever else there is, this hook is not understood.
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
             let handler = match key.as_str() {
                 "exec" => map
                     .next_value::<Option<ExecAction<'de>>>()?
-                    .map(|exec| Hook::Exec(exec.command.unwrap_or_default())),
+                    .map(|ExecAction { command, more }| Hook::Exec { command, more }),
                 "httpGet" => map.next_value::<Option<IgnoredAny>>()?.map(|_| Hook::HttpGet),
                 "tcpSocket" => map.next_value::<Option<IgnoredAny>>()?.map(|_| Hook::TcpSocket),
-                "sleep" => map.next_value::<Option<SleepAction>>()?.map(|sleep| Hook::Sleep(sleep.seconds)),
+                "sleep" => map
+                    .next_value::<Option<Object<SleepAction>>>()?
+                    .map(|sleep| Hook::Sleep(sleep.seconds.unwrap_or_default())),
                 _ => {
-                    skip_value(&mut map)?;
+                    map.next_value::<IgnoredAny>()?;
                     Some(Hook::Unknown)
                 }
             };
@@ -178,8 +216,11 @@ mod tests {
 
     #[test]
     fn each_kind_is_told_apart() {
-        assert!(matches!(hook(r#"{"exec":{"command":["a"]}}"#), Hook::Exec(command) if command.len() == 1));
-        assert_eq!(hook(r#"{"exec":{}}"#), Hook::Exec(Vec::new()));
+        assert!(
+            matches!(hook(r#"{"exec":{"command":["a"]}}"#), Hook::Exec { command, more: false } if command.len() == 1)
+        );
+        assert_eq!(hook(r#"{"exec":{}}"#), Hook::Exec { command: Vec::new(), more: false });
+        assert_eq!(hook(r#"{"exec":{"user":"root"}}"#), Hook::Exec { command: Vec::new(), more: true });
         assert_eq!(hook(r#"{"httpGet":{"port":80}}"#), Hook::HttpGet);
         assert_eq!(hook(r#"{"tcpSocket":{"port":80}}"#), Hook::TcpSocket);
         assert_eq!(hook(r#"{"sleep":{"seconds":5}}"#), Hook::Sleep(5));

@@ -13,17 +13,11 @@ use serde::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Text<'a>(Cow<'a, str>);
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// The string.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The string, still borrowed where it was.
-    #[must_use]
-    pub fn into_inner(self) -> Cow<'a, str> {
-        self.0
     }
 }
 
@@ -42,11 +36,17 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 Ok(Text(Cow::Borrowed(text)))
             }
 
+            // Go reads null as the empty string.
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Text::default())
+            }
+
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Text(Cow::Owned(text.to_owned())))
             }
         }
 
-        deserializer.deserialize_str(TextVisitor)
+        // Any, and not a string, or serde_json would not let a null through.
+        deserializer.deserialize_any(TextVisitor)
     }
 }

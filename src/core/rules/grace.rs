@@ -5,9 +5,7 @@
 //! just that. It is the longest that counts, and not each container's own, because a container that another
 //! webhook adds in the same admission would otherwise be paid for twice.
 
-use fermata_stop_plan::Seconds;
-
-use super::{drain, regular};
+use super::regular;
 use crate::{
     plan::{Action, ContainerPlan, DEFAULT_GRACE_PERIOD, GraceNeed, GracePlan, GraceReason, Outcome, Step},
     pod::{Pod, Presence},
@@ -28,34 +26,27 @@ pub(super) fn before(pod: &Pod<'_>) -> i64 {
     }
 }
 
-/// The grace period that the wished drains need; where the operator's ceiling denies it, the drains are
-/// shortened to fit.
+/// The longest grace period that the Pod may get, unit: seconds, if the operator has set one. One that the Pod
+/// came with is never lowered.
+pub(super) fn ceiling(before: i64, settings: &Settings<'_>) -> Option<i64> {
+    settings.cluster.limits.max_grace_period.map(|limit| i64::from(limit).max(before))
+}
+
+/// The grace period that the containers' drains need, under the ceiling.
 pub(super) fn settle<'a>(
     before: i64,
-    settings: &Settings<'_>,
-    containers: &mut [ContainerPlan<'a>],
+    ceiling: Option<i64>,
+    containers: &[ContainerPlan<'a>],
     warnings: &mut Vec<Warning>,
 ) -> GracePlan<'a> {
-    let wanted = needed(before, containers);
-    // Never lowered: a Pod that came with more than the ceiling keeps what it has.
-    let ceiling = settings.cluster.limits.max_grace_period.map_or(i64::MAX, i64::from).max(before);
-    let mut plan = wanted;
-    if wanted.after > ceiling {
-        // Half for the drain and half for the app is the only split that favours neither.
-        let room = Seconds::saturating_from(ceiling / 2);
-        for container in containers.iter_mut() {
-            drain::fit(container, room, warnings);
-        }
-        plan = needed(before, containers);
-        if plan.after > ceiling {
-            warnings.push(Warning::GraceLimited { needed: plan.after, limit: ceiling });
-            plan.after = ceiling;
-        }
-        if plan.after == before {
-            plan.raised_by = None;
-        }
+    let mut plan = needed(before, containers);
+    if let Some(limit) = ceiling.filter(|&ceiling| plan.after > ceiling) {
+        warnings.push(Warning::GraceLimited { needed: plan.after, limit });
+        plan.after = limit;
     }
-    if plan.after > before && plan.after > AUTOSCALER_PATIENCE {
+    if plan.after == before {
+        plan.raised_by = None;
+    } else if plan.after > AUTOSCALER_PATIENCE {
         warnings.push(Warning::BeyondAutoscaler { grace_period: plan.after });
     }
     plan

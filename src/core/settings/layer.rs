@@ -1,12 +1,12 @@
 //! Reads the annotations of a Namespace or a Pod into the values of one layer.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use fermata_stop_plan::Seconds;
 
 use super::{Layer, Mistake, short_name, short_value};
 use crate::{
-    annotation::{self, Key, STATUS, TABLE, Value},
+    annotation::{self, Key, Name, STATUS, TABLE, Value},
     opt_in::{self, PREFIX},
     suggest::nearest,
 };
@@ -50,8 +50,8 @@ impl<'a> LayerValues<'a> {
 pub struct PodAnnotations<'a> {
     /// For the whole Pod.
     pub pod: LayerValues<'a>,
-    /// For single containers, by name, in the order in which they first appear.
-    pub containers: Vec<(&'a str, LayerValues<'a>)>,
+    /// For single containers, by name.
+    pub containers: BTreeMap<&'a str, LayerValues<'a>>,
     /// What counts for nothing.
     pub mistakes: Vec<Mistake>,
 }
@@ -61,36 +61,23 @@ impl<'a> PodAnnotations<'a> {
     pub fn read(annotations: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut read = Self::default();
         for (annotation, value) in annotations {
-            match name_of(annotation) {
-                Some(Name { container: None, name }) => match read_one(annotation, name, value, Layer::Pod) {
-                    Ok(value) => read.pod.extend(value),
-                    Err(mistake) => read.mistakes.push(mistake),
+            let Some(Name { container, name }) = Name::of(annotation) else { continue };
+            let layer = if container.is_some() { Layer::Container } else { Layer::Pod };
+            match read_one(annotation, container, name, value, layer) {
+                Ok(None) => {}
+                Ok(Some(value)) => match container {
+                    Some(container) => read.containers.entry(container).or_default().set(value),
+                    None => read.pod.set(value),
                 },
-                Some(Name { container: Some(container), name }) => {
-                    match read_one(annotation, name, value, Layer::Container) {
-                        Ok(value) => read.container(container).extend(value),
-                        Err(mistake) => read.mistakes.push(mistake),
-                    }
-                }
-                None => {}
+                Err(mistake) => read.mistakes.push(mistake),
             }
         }
         read
     }
 
-    fn container(&mut self, name: &'a str) -> &mut LayerValues<'a> {
-        let known = self.containers.iter().position(|(container, _)| *container == name);
-        let index = known.unwrap_or_else(|| {
-            self.containers.push((name, LayerValues::default()));
-            self.containers.len() - 1
-        });
-        &mut self.containers[index].1
-    }
-}
-
-impl<'a> Extend<Value<'a>> for LayerValues<'a> {
-    fn extend<T: IntoIterator<Item = Value<'a>>>(&mut self, values: T) {
-        values.into_iter().for_each(|value| self.set(value));
+    /// Whether the Pod asks for anything at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pod == LayerValues::default() && self.containers.is_empty()
     }
 }
 
@@ -101,57 +88,44 @@ pub(super) fn read_namespace<'a>(
     let mut values = LayerValues::default();
     let mut mistakes = Vec::new();
     for (annotation, value) in annotations {
-        let Some(name) = name_of(annotation) else { continue };
-        if name.container.is_some() {
+        let Some(Name { container, name }) = Name::of(annotation) else { continue };
+        if container.is_some() {
             mistakes.push(Mistake::ContainerOnNamespace { annotation: short_name(annotation).into() });
             continue;
         }
-        match read_one(annotation, name.name, value, Layer::Namespace) {
-            Ok(value) => values.extend(value),
+        match read_one(annotation, None, name, value, Layer::Namespace) {
+            Ok(Some(value)) => values.set(value),
+            Ok(None) => {}
             Err(mistake) => mistakes.push(mistake),
         }
     }
     (values.into_owned(), mistakes)
 }
 
-struct Name<'a> {
-    container: Option<&'a str>,
-    name: &'a str,
-}
-
-/// Takes `fermata.dev/NAME` and `CONTAINER.fermata.dev/NAME` apart; other keys are none of our business.
-fn name_of(annotation: &str) -> Option<Name<'_>> {
-    let (prefix, name) = annotation.split_once('/')?;
-    let container = prefix.strip_suffix(PREFIX)?;
-    match container.strip_suffix('.') {
-        Some(container) => Some(Name { container: Some(container), name }),
-        None if container.is_empty() => Some(Name { container: None, name }),
-        None => None,
-    }
-}
-
 /// Reads one annotation; `None` is one that is written by Fermata and says nothing to it.
 fn read_one<'a>(
     annotation: &str,
+    container: Option<&str>,
     name: &str,
     value: &'a str,
     layer: Layer,
 ) -> Result<Option<Value<'a>>, Mistake> {
-    let per_container = layer == Layer::Container;
     let Some(key) = Key::named(name) else {
         if annotation == STATUS {
             return Ok(None);
         }
-        let annotation = short_name(annotation).into();
-        let nearest = if name == "inject" {
-            Some(opt_in::LABEL.into())
-        } else {
-            let known = TABLE.iter().filter(|row| row.per_container || !per_container).map(|row| row.name);
-            nearest(name, known).map(|meant| format!("{PREFIX}/{meant}").into())
+        let nearest = match container {
+            None if name == "inject" => Some(opt_in::LABEL.into()),
+            None => nearest(name, TABLE.iter().map(|row| row.name))
+                .map(|meant| format!("{PREFIX}/{meant}").into()),
+            Some(container) => {
+                nearest(name, TABLE.iter().filter(|row| row.per_container).map(|row| row.name))
+                    .map(|meant| format!("{}.{PREFIX}/{meant}", short_name(container)).into())
+            }
         };
-        return Err(Mistake::UnknownKey { layer, annotation, nearest });
+        return Err(Mistake::UnknownKey { layer, annotation: short_name(annotation).into(), nearest });
     };
-    if per_container && !key.definition().per_container {
+    if container.is_some() && !key.definition().per_container {
         return Err(Mistake::NotPerContainer { annotation: short_name(annotation).into(), key });
     }
     annotation::parse(key, value).map(Some).map_err(|why| Mistake::Value {

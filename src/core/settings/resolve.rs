@@ -1,6 +1,6 @@
 //! Lays the layers over each other.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use fermata_stop_plan::Seconds;
 
@@ -10,7 +10,7 @@ use crate::annotation::BUILT_IN_DRAIN;
 /// The layers of one Pod, lowest first, ready to be asked.
 pub(crate) struct Resolved<'a, 'b> {
     layers: [(Layer, Option<&'b LayerValues<'a>>); 3],
-    containers: &'b [(&'a str, LayerValues<'a>)],
+    containers: &'b BTreeMap<&'a str, LayerValues<'a>>,
 }
 
 impl<'a, 'b> Resolved<'a, 'b> {
@@ -49,8 +49,9 @@ impl<'a, 'b> Resolved<'a, 'b> {
         container: &str,
         value: impl Fn(&'b LayerValues<'a>) -> Option<T>,
     ) -> Option<Sourced<T>> {
-        let own = self.containers.iter().find(|(name, _)| *name == container).map(|(_, values)| values);
-        own.and_then(&value)
+        self.containers
+            .get(container)
+            .and_then(&value)
             .map(|value| Sourced { value, layer: Layer::Container })
             .or_else(|| self.of_pod(value))
     }

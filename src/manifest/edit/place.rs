@@ -23,7 +23,8 @@ pub(super) fn edit(text: &str, document: &Document, changes: &[Change<'_>]) -> O
             let pointer = operation.path().as_str().split('/').skip(1);
             let steps = pointer.map(|step| step.replace("~1", "/").replace("~0", "~"));
             let path: Vec<_> = change.path.iter().cloned().chain(steps).collect();
-            editor.set(&document.root, &path, operation.value(), 0)?;
+            let value = serde_json::to_value(operation.value()).ok()?;
+            editor.set(&document.root, &path, &value, 0)?;
         }
     }
     apply(text, editor.splices)

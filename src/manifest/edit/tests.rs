@@ -18,7 +18,7 @@ use crate::manifest::{
 };
 
 /// The operations that admission would send for the one Pod of a document.
-fn planned(document: &Document) -> (Vec<String>, Vec<Operation>) {
+fn planned(document: &Document) -> (Vec<String>, Vec<Operation<'static>>) {
     let found = find(&document.value, "default").into_iter().find_map(|finding| match finding {
         Finding::Pod(found) => Some(*found),
         _ => None,
@@ -34,7 +34,9 @@ fn planned(document: &Document) -> (Vec<String>, Vec<Operation>) {
         own_namespace: None,
         server: None,
     };
-    (found.path, patch::operations(&plan(&pod, &settings)))
+    let plan = plan(&pod, &settings);
+    let operations = patch::operations(&plan).into_iter().map(Operation::into_owned).collect();
+    (found.path, operations)
 }
 
 fn edited(text: &str) -> Edited {

@@ -200,7 +200,8 @@ proptest! {
         for operation in &operations {
             let operation = match operation {
                 Operation::Add { path, value } if path.as_str() == "/metadata/annotations" => {
-                    let (key, value) = value.as_object().unwrap().iter().next().unwrap();
+                    let added = serde_json::to_value(value).unwrap();
+                    let (key, value) = added.as_object().unwrap().iter().next().unwrap();
                     template["metadata"]["annotations"][key] = value.clone();
                     continue;
                 }
