@@ -1,1 +1,26 @@
-//! A real Kubernetes control plane for tests.
+//! A real Kubernetes control plane for tests and for `make try`.
+//!
+//! What a mutating webhook is worth shows only behind the API server that calls it: defaulting, reinvocation,
+//! selectors, failure policies and validation all happen there and nowhere else. This crate therefore builds and
+//! starts the real etcd, kube-apiserver and kube-controller-manager, on loopback and without root. There is no
+//! kubelet: Pods are admitted and stored, and stay `Pending`.
+//!
+//! Nothing started here outlives the process that started it, not even after `kill -9` (see [`process`]).
+
+pub mod assets;
+pub mod control_plane;
+pub mod credentials;
+pub mod fermata;
+pub mod http;
+pub mod namespace;
+pub mod ports;
+pub mod process;
+pub mod scratch;
+pub mod wait;
+pub mod webhook;
+
+pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use fermata::{Fermata, Launch, Ports};
+pub use namespace::TestNamespace;
+pub use scratch::Scratch;
+pub use webhook::{WebhookOptions, WebhookRegistration};

@@ -1,0 +1,310 @@
+//! Builds the programs from the pinned Go modules into a cache that all checkouts share.
+//!
+//! The cache's folder carries a hash of all that decides what comes out (pins, sums, flags), so a changed pin is
+//! built anew and an unchanged one never. Each program appears by a rename, and a file lock keeps two test processes
+//! from building the same at once.
+
+use std::{
+    env, fmt,
+    fs::{self, File, TryLockError},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use ring::digest::{SHA256, digest};
+use tokio::{process::Command, time::sleep};
+
+use super::{Binary, FOLDER_VARIABLE, is_executable};
+
+/// How often to look whether another process has finished building.
+const LOCK_PAUSE: Duration = Duration::from_millis(250);
+
+/// How many lines of Go's output an error shows.
+const TAIL_LINES: usize = 30;
+
+/// `-trimpath` and no version control stamp: the same program whatever the checkout and its path.
+const BUILD_FLAGS: [&str; 3] = ["build", "-trimpath", "-buildvcs=false"];
+
+/// Programs under construction; a name that no program has.
+const BUILDING_PREFIX: &str = ".building-";
+
+/// The folder of finished programs for the present pins.
+#[derive(Debug)]
+pub(super) struct Cache {
+    folder: PathBuf,
+    kubernetes: Module,
+    etcd: Module,
+}
+
+/// One pinned Go module with the programs it builds.
+#[derive(Debug)]
+struct Module {
+    folder: PathBuf,
+    go_mod: String,
+    go_sum: String,
+    version: String,
+}
+
+impl Cache {
+    pub(super) fn open() -> anyhow::Result<Self> {
+        let kubernetes = Module::read("kubernetes", "k8s.io/kubernetes")?;
+        let etcd = Module::read("etcd", "go.etcd.io/etcd/server/v3")?;
+        let inputs = [
+            &kubernetes.go_mod,
+            &kubernetes.go_sum,
+            &kubernetes.linker_flags(),
+            &etcd.go_mod,
+            &etcd.go_sum,
+            &BUILD_FLAGS.join(" "),
+        ]
+        .map(String::as_str)
+        .join("\0");
+        let hash = digest(&SHA256, inputs.as_bytes());
+        let hash = u64::from_be_bytes(*hash.as_ref().first_chunk().context("expected 32 bytes of hash")?);
+        let key = format!("{}-{}-{}-{hash:016x}", kubernetes.version, env::consts::OS, env::consts::ARCH);
+        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), kubernetes, etcd })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn path(&self, binary: Binary) -> PathBuf {
+        self.folder.join(binary.name())
+    }
+
+    /// Builds the programs that nobody else has built meanwhile.
+    pub(super) async fn fill(&self, missing: &[Binary]) -> anyhow::Result<()> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("failed to make the folder {}", self.folder.display()))?;
+        let _lock = self.lock().await?;
+        self.sweep();
+        let missing: Vec<Binary> =
+            missing.iter().copied().filter(|binary| !is_executable(&self.path(*binary))).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let go = go_version(&self.kubernetes).await?;
+        let minutes: u64 =
+            missing.iter().map(|binary| cold_build(*binary).as_secs()).sum::<u64>().div_ceil(60);
+        say(format_args!(
+            "building {} from source into {} with {go}: about {minutes} min on 2 cores, once",
+            missing.iter().map(|binary| binary.name()).collect::<Vec<_>>().join(", "),
+            self.folder.display(),
+        ));
+        for binary in missing {
+            self.build(binary).await?;
+        }
+        Ok(())
+    }
+
+    async fn build(&self, binary: Binary) -> anyhow::Result<()> {
+        let (module, package) = match binary {
+            Binary::Etcd => (&self.etcd, "go.etcd.io/etcd/server/v3".to_owned()),
+            _ => (&self.kubernetes, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
+        };
+        say(format_args!("  {} {} ...", binary.name(), module.version));
+        let started = Instant::now();
+        let building = tempfile::Builder::new().prefix(BUILDING_PREFIX).tempdir_in(&self.folder)?;
+        let output = building.path().join(binary.name());
+        let run = go(module)
+            .args(BUILD_FLAGS)
+            .arg("-ldflags")
+            .arg(module.linker_flags())
+            .arg("-o")
+            .arg(&output)
+            .arg(package)
+            .output()
+            .await
+            .context("failed to run go")?;
+        if !run.status.success() {
+            let text = String::from_utf8_lossy(&run.stderr);
+            bail!(
+                "failed to build {} {} in {}; Go said:\n{}",
+                binary.name(),
+                module.version,
+                module.folder.display(),
+                tail(&text)
+            );
+        }
+        fs::rename(&output, self.path(binary))?;
+        say(format_args!("  {} done in {}", binary.name(), Took(started.elapsed())));
+        Ok(())
+    }
+
+    /// The lock lasts as long as the file is open, so a killed process leaves none behind.
+    async fn lock(&self) -> anyhow::Result<File> {
+        let path = self.folder.join(".lock");
+        let file = File::create(&path).with_context(|| format!("failed to create {}", path.display()))?;
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if told => {}
+                Err(TryLockError::WouldBlock) => {
+                    say(format_args!(
+                        "waiting for another process that builds into {}",
+                        self.folder.display()
+                    ));
+                    told = true;
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("failed to lock {}", path.display()));
+                }
+            }
+            sleep(LOCK_PAUSE).await;
+        }
+    }
+
+    /// Removes what killed builds have left; only called under the lock.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(BUILDING_PREFIX) {
+                fs::remove_dir_all(entry.path()).ok();
+            }
+        }
+    }
+}
+
+impl Module {
+    /// Reads the module in `modules/NAME` and the version it pins of the Go module `path`.
+    fn read(name: &str, path: &str) -> anyhow::Result<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("modules").join(name);
+        let read = |file: &str| {
+            let file = folder.join(file);
+            fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))
+        };
+        let go_mod = read("go.mod")?;
+        let go_sum = read("go.sum")?;
+        let version = pinned_version(&go_mod, path)
+            .with_context(|| format!("expected {}/go.mod to require {path}", folder.display()))?
+            .to_owned();
+        Ok(Self { folder, go_mod, go_sum, version })
+    }
+
+    /// Without its version linked in, the API server reports `v0.0.0-master`, which breaks clients that compare
+    /// versions. Programs that do not have these variables ignore them.
+    fn linker_flags(&self) -> String {
+        let mut parts = self.version.trim_start_matches('v').split('.');
+        let major = parts.next().unwrap_or_default();
+        let minor = parts.next().unwrap_or_default();
+        let package = "k8s.io/component-base/version";
+        format!(
+            "-s -w -X {package}.gitVersion={} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}",
+            self.version
+        )
+    }
+
+    /// The Go version that the module asks for.
+    fn go_directive(&self) -> &str {
+        self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
+    }
+}
+
+/// `go`, run in the module's folder and free of a workspace file above it or of a C compiler.
+fn go(module: &Module) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(&module.folder)
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Go's version as it calls itself, having checked that it can build the module.
+async fn go_version(module: &Module) -> anyhow::Result<String> {
+    let needed = module.go_directive();
+    let way_out = format!(
+        "building the control plane needs Go {needed} or later: install it from https://go.dev/dl, or set \
+         {FOLDER_VARIABLE} to a folder with etcd, kube-apiserver and kubectl, such as setup-envtest makes"
+    );
+    let run = match go(module).args(["env", "GOVERSION"]).output().await {
+        Ok(run) => run,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!("there is no `go` on the PATH; {way_out}")
+        }
+        Err(error) => return Err(error).context(format!("failed to run go; {way_out}")),
+    };
+    if !run.status.success() {
+        bail!("{way_out}. Go said:\n{}", tail(&String::from_utf8_lossy(&run.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&run.stdout).trim().to_owned())
+}
+
+/// How long a build takes with nothing in Go's caches. The first of one module's programs compiles what they share.
+fn cold_build(binary: Binary) -> Duration {
+    Duration::from_secs(match binary {
+        Binary::KubeApiserver => 240,
+        Binary::Etcd | Binary::KubeControllerManager => 60,
+        Binary::Kubectl => 20,
+    })
+}
+
+fn cache_home() -> anyhow::Result<PathBuf> {
+    let absolute =
+        |variable: &str| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME names a folder for the built programs; set one of them")
+}
+
+/// The version that a go.mod requires of a module.
+fn pinned_version<'a>(go_mod: &'a str, path: &str) -> Option<&'a str> {
+    go_mod.lines().find_map(|line| {
+        let mut words = line.trim().trim_start_matches("require ").split_ascii_whitespace();
+        (words.next() == Some(path)).then(|| words.next()).flatten().filter(|word| word.starts_with('v'))
+    })
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(TAIL_LINES)..).unwrap_or_default().join("\n")
+}
+
+/// Writes to standard error directly: the test harness swallows what `eprintln!` prints, and nobody should wonder
+/// for minutes what a silent test is doing.
+fn say(line: fmt::Arguments<'_>) {
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
+struct Took(Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        if seconds < 60 {
+            write!(f, "{seconds} s")
+        } else {
+            write!(f, "{} min {} s", seconds / 60, seconds % 60)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pin_is_read_from_the_require_block_and_not_from_a_replace() {
+        let go_mod = "replace (\n\tk8s.io/api => k8s.io/api v0.36.3\n)\n\nrequire (\n\tk8s.io/api v0.0.0 // indirect\n\
+                      \tk8s.io/kubernetes v1.36.3 // indirect\n)\n";
+        assert_eq!(pinned_version(go_mod, "k8s.io/kubernetes"), Some("v1.36.3"));
+        assert_eq!(pinned_version(go_mod, "k8s.io/api"), Some("v0.0.0"));
+        assert_eq!(pinned_version("require k8s.io/kubernetes v1.37.2", "k8s.io/kubernetes"), Some("v1.37.2"));
+        assert_eq!(pinned_version(go_mod, "k8s.io/kubectl"), None);
+    }
+
+    #[test]
+    fn the_modules_beside_this_crate_are_readable() -> anyhow::Result<()> {
+        let kubernetes = Module::read("kubernetes", "k8s.io/kubernetes")?;
+        assert!(kubernetes.version.starts_with("v1."), "{}", kubernetes.version);
+        assert!(kubernetes.linker_flags().contains(&format!("gitVersion={}", kubernetes.version)));
+        assert!(kubernetes.go_directive().starts_with("1."));
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! `fermata-test-cluster`: a control plane to try things on by hand.
+
+use std::{path::PathBuf, time::Instant};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use fermata_test_cluster::{
+    ControlPlane, ControlPlaneOptions,
+    assets::{Assets, Binary},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A real Kubernetes control plane on this machine, without root: etcd, kube-apiserver, kube-controller-manager.
+#[derive(Debug, Parser)]
+#[command(name = "fermata-test-cluster", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build the programs that are missing, and print the folder that has them
+    Assets,
+    /// Start a control plane, print how to reach it, and remove it on Ctrl-C
+    Up {
+        /// An absent or empty directory to use instead of a temporary one; it is removed in the end
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+        /// A further argument of the API server; may be given several times
+        #[arg(long = "api-server-arg", value_name = "ARG", allow_hyphen_values = true)]
+        api_server_args: Vec<String>,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Assets => assets().await,
+        Command::Up { scratch, api_server_args } => {
+            up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await
+        }
+    }
+}
+
+async fn assets() -> anyhow::Result<()> {
+    if let Some(assets) = unless_stopped(Assets::prepare(&Binary::ALL)).await? {
+        println!("{}", assets.folder().display());
+    }
+    Ok(())
+}
+
+async fn up(options: ControlPlaneOptions) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let Some(control_plane) = unless_stopped(ControlPlane::start(options)).await? else {
+        return Ok(());
+    };
+    println!(
+        "Kubernetes {} is ready at {} after {:.1} s",
+        control_plane.server_version(),
+        control_plane.server_url(),
+        started.elapsed().as_secs_f64()
+    );
+    println!("export KUBECONFIG={}", control_plane.kubeconfig_path().display());
+    if let Some(kubectl) = control_plane.kubectl() {
+        println!("kubectl: {}", kubectl.display());
+    }
+    println!("logs:    {}", control_plane.scratch().path().display());
+    println!("Ctrl-C stops it and removes everything.");
+    told_to_stop().await?;
+    control_plane.stop().await
+}
+
+/// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.
+async fn unless_stopped<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+    tokio::select! {
+        done = work => done.map(Some),
+        stopped = told_to_stop() => stopped.map(|()| None),
+    }
+}
+
+/// Resolves at Ctrl-C, TERM, or when the terminal goes away.
+async fn told_to_stop() -> anyhow::Result<()> {
+    let listen = |kind| signal(kind).context("failed to listen for signals");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}

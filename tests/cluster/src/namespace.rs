@@ -1,0 +1,115 @@
+//! A namespace per test, so that tests can share one control plane.
+
+use std::{collections::BTreeMap, fmt, thread, time::Duration};
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use kube::{
+    Api, Client, Config, ResourceExt as _,
+    api::{DeleteParams, ObjectMeta, PostParams},
+};
+
+use crate::{
+    control_plane::client,
+    wait::{self, Seen},
+};
+
+/// How long the controller manager may take to furnish a new namespace.
+const FURNISHED_BOUND: Duration = Duration::from_secs(30);
+
+/// A namespace with a random name. It is deleted on drop as well as that goes: the control plane is thrown away
+/// anyhow, but while it lives its controllers should not be kept busy by what no test looks at any more.
+pub struct TestNamespace {
+    name: String,
+    config: Config,
+}
+
+impl TestNamespace {
+    pub(crate) async fn create(
+        config: &Config,
+        prefix: &str,
+        labels: &[(&str, &str)],
+        annotations: &[(&str, &str)],
+        furnished: bool,
+    ) -> anyhow::Result<Self> {
+        let client = client(config)?;
+        let metadata = ObjectMeta {
+            generate_name: Some(format!("{prefix}-")),
+            labels: Some(owned(labels)),
+            annotations: Some(owned(annotations)),
+            ..ObjectMeta::default()
+        };
+        let created = Api::all(client.clone())
+            .create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() })
+            .await
+            .with_context(|| format!("failed to create a namespace {prefix}-..."))?;
+        let namespace = Self { name: created.name_any(), config: config.clone() };
+        if furnished {
+            namespace.await_service_account(client).await?;
+        }
+        Ok(namespace)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its Pods, through a new client.
+    ///
+    /// # Errors
+    ///
+    /// When called outside a runtime's context.
+    pub fn pods(&self) -> anyhow::Result<Api<Pod>> {
+        Ok(Api::namespaced(client(&self.config)?, &self.name))
+    }
+
+    /// The `ServiceAccount` admission plugin refuses Pods until the controller manager has made this one.
+    async fn await_service_account(&self, client: Client) -> anyhow::Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, &self.name);
+        let what = format!("the ServiceAccount `default` in the namespace {}", self.name);
+        wait::until(&what, FURNISHED_BOUND, async || {
+            Ok(match accounts.get_opt("default").await? {
+                Some(_) => Seen::Yes(()),
+                None => Seen::NotYet("it does not exist".to_owned()),
+            })
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for TestNamespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestNamespace").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Drop for TestNamespace {
+    fn drop(&mut self) {
+        let name = std::mem::take(&mut self.name);
+        in_background(self.config.clone(), async move |client| {
+            Api::<Namespace>::all(client).delete(&name, &DeleteParams::background()).await.ok();
+        });
+    }
+}
+
+fn owned(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Does something on a thread and a runtime of its own: a drop cannot wait, and a test's runtime ends with the test.
+pub(crate) fn in_background<F, Done>(config: Config, work: F)
+where
+    F: FnOnce(Client) -> Done + Send + 'static,
+    Done: Future<Output = ()>,
+{
+    thread::spawn(move || {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            if let Ok(client) = client(&config) {
+                work(client).await;
+            }
+        });
+    });
+}
