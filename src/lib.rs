@@ -1,1 +1,8 @@
-//! Fermata.
+//! Fermata gives every opted-in Pod a correct ending.
+
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod server;
+pub mod telemetry;
+pub mod tls;

@@ -19,7 +19,7 @@ mod server_version;
 pub mod settings;
 pub mod skip;
 mod status;
-mod suggest;
+pub mod suggest;
 pub mod warning;
 
 pub use server_version::{ParseServerVersionError, ServerVersion};

@@ -1,7 +1,8 @@
 //! The nearest known word, for messages that help with a slip of the keyboard.
 
 /// The known word that was most likely meant, if any is near enough to be worth a mention.
-pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A hostile key may be as long as annotations get; no known word is anywhere near it.
     const LONGEST: usize = 128;
     if word.len() > LONGEST {

@@ -1,0 +1,312 @@
+//! `fermata serve`: answers reviews until it is told to end.
+
+use std::{
+    fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc,
+    thread::available_parallelism, time::Duration,
+};
+
+use anyhow::{Context, bail};
+use clap::{Args, value_parser};
+use fermata_core::ServerVersion;
+use fermata_stop_plan::Seconds;
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    cluster::{self, Cluster},
+    config::live::{ConfigWatch, LiveSettings},
+    server::{
+        ConnectionLimits, Connections, Ending, Listener, Transport,
+        admin::Admin,
+        mutate::{Admission, ReviewLimits, Reviews},
+    },
+    telemetry::{
+        Conditions, Metrics,
+        logs::{self, LogFormat},
+    },
+    tls::{
+        self, CertificateHolder,
+        files::{PairFiles, PairWatch, report_expiry},
+        self_signed,
+    },
+};
+
+/// How often to look whether files have changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the work at hand may take after the last connection was accepted.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// How many connections there may be on the admin port.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Options of `fermata serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeOptions {
+    /// Address for reviews, by TLS
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    pub listen: SocketAddr,
+
+    /// Address for /livez, /readyz and /metrics, by plain HTTP
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub admin_listen: SocketAddr,
+
+    /// Certificate chain as PEM, leaf first; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key", required_unless_present = "tls_self_signed")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's key as PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Make a certificate in memory, for trials
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub tls_self_signed: bool,
+
+    /// Host names and addresses that the made certificate is for
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "localhost,127.0.0.1",
+        requires = "tls_self_signed"
+    )]
+    pub tls_name: Vec<String>,
+
+    /// Where to write the made authority's certificate, for the webhook's caBundle
+    #[arg(long, value_name = "FILE", requires = "tls_self_signed")]
+    pub tls_ca_out: Option<PathBuf>,
+
+    /// The operator's settings; read again when they change
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// How to reach the cluster, if not by KUBECONFIG or as a Pod in it
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The Namespace that this runs in, whose Pods are never touched
+    #[arg(long, value_name = "NAME", env = "POD_NAMESPACE")]
+    pub own_namespace: Option<String>,
+
+    /// The API server's version, instead of asking it
+    #[arg(long, value_name = "VERSION")]
+    pub server_version: Option<ServerVersion>,
+
+    /// How long to go on answering after a signal to end
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub drain: Seconds,
+
+    /// The most connections for reviews at a time
+    #[arg(long, value_name = "COUNT", default_value = "1024")]
+    pub max_connections: NonZeroUsize,
+
+    /// Threads that answer reviews [default: one a core, at most 4]
+    #[arg(long, value_name = "COUNT", value_parser = value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or a filter such as fermata=debug,kube=info
+    #[arg(long, value_name = "LEVEL", env = "FERMATA_LOG", default_value = "info")]
+    pub log_level: String,
+}
+
+/// Serves until a signal to end, or a fault at the start.
+///
+/// # Errors
+///
+/// When something that was asked for cannot be had: a port, a certificate, a file, a cluster.
+pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
+    logs::init(options.log_format, &options.log_level)?;
+    let cores = available_parallelism().map_or(1, NonZeroUsize::get).min(4);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(options.workers.map_or(cores, usize::from))
+        // For files and for large reviews, of which there are never many.
+        .max_blocking_threads(16)
+        .thread_name("fermata")
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let code = runtime.block_on(serve(options));
+    // Whatever is still under way has had its time.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
+    let ServeOptions {
+        listen,
+        admin_listen,
+        tls_cert,
+        tls_key,
+        tls_self_signed,
+        tls_name,
+        tls_ca_out,
+        config,
+        kubeconfig,
+        own_namespace,
+        server_version,
+        drain,
+        max_connections,
+        workers: _,
+        log_format: _,
+        log_level: _,
+    } = options;
+    let mut signals = Signals::catch()?;
+    let metrics = Arc::new(Metrics::default());
+    let conditions = Conditions::default();
+
+    // Whatever can be wrong with the options is found before anything is started.
+    let (settings, config_watch) = match config {
+        Some(path) => {
+            let watch = ConfigWatch::start(path, Arc::clone(&metrics), Arc::clone(&conditions.config))?;
+            (watch.live(), Some(watch))
+        }
+        None => (Arc::new(LiveSettings::default()), None),
+    };
+    let certificate = match (tls_cert, tls_key) {
+        (Some(certificate), Some(key)) => {
+            let files = PairFiles { certificate, key };
+            Certificate::Files(PairWatch::start(files, Arc::clone(&metrics))?)
+        }
+        _ if tls_self_signed => Certificate::made(&tls_name, tls_ca_out)?,
+        _ => {
+            bail!("there is no certificate; give --tls-cert and --tls-key, or --tls-self-signed for a trial")
+        }
+    };
+    let holder = certificate.holder();
+    report_expiry(&holder, &metrics, &conditions.tls);
+    let tls = tls::server_config(holder).context("cannot set up TLS")?;
+    let client = cluster::client(kubeconfig.as_deref()).await?;
+    let reviews_port = Listener::bind(listen, "--listen").await?;
+    let admin_port = Listener::bind(admin_listen, "--admin-listen").await?;
+
+    if let Some(watch) = config_watch {
+        tokio::spawn(watch.run(LOOK));
+    }
+    if let Certificate::Files(watch) = certificate {
+        tokio::spawn(watch.run(LOOK, Arc::clone(&conditions.tls)));
+    }
+    let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version));
+    if let Some(client) = client {
+        let namespaces = Arc::clone(&conditions.namespaces);
+        tokio::spawn(Arc::clone(&cluster).follow(client, namespaces, Arc::clone(&metrics)));
+    } else {
+        conditions.namespaces.absent("not watched: no cluster");
+    }
+
+    let (ending, admin_ending) = (Ending::default(), Ending::default());
+    let limits = ConnectionLimits { connections: max_connections.get(), ..ConnectionLimits::default() };
+    let connections = Connections::new(limits);
+    let admission =
+        Arc::new(Admission::new(settings, cluster, Arc::clone(&metrics), ReviewLimits::default()));
+    let admin = Admin {
+        conditions: conditions.clone(),
+        metrics,
+        connections: Arc::clone(&connections),
+        admission: Arc::clone(&admission),
+    };
+    tracing::info!(
+        reviews = %reviews_port.address(),
+        admin = %admin_port.address(),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)));
+    let reviews =
+        tokio::spawn(reviews_port.serve(transport, connections, Reviews(admission), ending.clone()));
+    let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
+    tokio::spawn(admin_port.serve(Transport::Plain, Connections::new(admin_limits), admin, admin_ending));
+
+    let first = signals.next().await;
+    tracing::info!(signal = first.name(), %drain, "ending; a second signal ends at once");
+    conditions.serving.failed(format!("draining after {}", first.name()));
+    let drain = Duration::from_secs(drain.get().into());
+    tokio::spawn(async move { ending.run(drain, FINISH).await });
+    tokio::select! {
+        biased;
+        second = signals.next() => {
+            tracing::warn!(signal = second.name(), "leaving at once");
+            return Ok(ExitCode::from(second.exit_code()));
+        }
+        // Ends by itself once nothing is left to do, or is cut off at the last step.
+        _ = reviews => {}
+    }
+    tracing::info!("ended");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the certificate comes from.
+enum Certificate {
+    Files(PairWatch),
+    Made(Arc<CertificateHolder>),
+}
+
+impl Certificate {
+    fn made(names: &[String], authority_out: Option<PathBuf>) -> anyhow::Result<Self> {
+        let made = self_signed::generate(names)?;
+        if let Some(path) = authority_out {
+            fs::write(&path, &made.authority).with_context(|| {
+                format!("cannot write the authority's certificate to {}; check --tls-ca-out", path.display())
+            })?;
+        }
+        Ok(Self::Made(Arc::new(CertificateHolder::new(made.identity))))
+    }
+
+    fn holder(&self) -> Arc<CertificateHolder> {
+        match self {
+            Self::Files(watch) => watch.holder(),
+            Self::Made(holder) => Arc::clone(holder),
+        }
+    }
+}
+
+/// A signal to end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Interrupt,
+    Terminate,
+}
+
+impl End {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "INT",
+            Self::Terminate => "TERM",
+        }
+    }
+
+    /// What a shell reports for a program that the signal has killed.
+    const fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+/// The signals to end, caught from the first moment on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { interrupt: catch(SignalKind::interrupt())?, terminate: catch(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> End {
+        tokio::select! {
+            _ = self.interrupt.recv() => End::Interrupt,
+            _ = self.terminate.recv() => End::Terminate,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Asks for one Namespace that the watch does not know.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use fermata_core::settings::NamespaceSettings;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout, timeout_at},
+};
+
+use super::namespaces::read;
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long an answer counts, and the lack of one too: when the API server is away, one review in so long waits
+/// for it, and not all.
+const FRESH: Duration = Duration::from_secs(3);
+
+/// The most answers that are kept.
+const KEPT: usize = 1024;
+
+type Answer = Option<Arc<NamespaceSettings>>;
+
+/// The questions of the last seconds. Reviews of one Namespace that come together ask once.
+pub(super) struct Lookups {
+    api: Api<Namespace>,
+    asked: Mutex<HashMap<Box<str>, Asked>>,
+}
+
+struct Asked {
+    answer: Arc<OnceCell<Answer>>,
+    until: Instant,
+}
+
+impl Lookups {
+    pub(super) fn new(client: Client) -> Self {
+        Self { api: Api::all(client), asked: Mutex::default() }
+    }
+
+    /// What the Namespace says; nothing if it does not exist, or the API server does not say in time.
+    pub(super) async fn get(&self, name: &str, deadline: Instant) -> Answer {
+        let answer = self.question(name);
+        timeout_at(deadline, answer.get_or_init(|| self.ask(name))).await.ok().cloned().flatten()
+    }
+
+    fn question(&self, name: &str) -> Arc<OnceCell<Answer>> {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = asked.get(name).filter(|known| known.until > now) {
+            return Arc::clone(&known.answer);
+        }
+        if asked.len() >= KEPT {
+            asked.retain(|_, known| known.until > now);
+        }
+        if asked.len() >= KEPT {
+            asked.clear();
+        }
+        let answer = Arc::new(OnceCell::new());
+        asked.insert(name.into(), Asked { answer: Arc::clone(&answer), until: now + FRESH });
+        answer
+    }
+
+    async fn ask(&self, name: &str) -> Answer {
+        match timeout(PATIENCE, self.api.get_metadata_opt(name)).await {
+            Ok(Ok(namespace)) => namespace.as_ref().map(read),
+            Ok(Err(error)) => {
+                tracing::debug!(namespace = name, %error, "cannot ask for a Namespace; the config file counts");
+                None
+            }
+            Err(_) => {
+                tracing::debug!(namespace = name, "no answer about a Namespace; the config file counts");
+                None
+            }
+        }
+    }
+}

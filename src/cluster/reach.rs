@@ -1,0 +1,65 @@
+//! Which cluster, and how it is reached.
+
+use std::{env, path::Path, time::Duration};
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+/// Why a cluster that was named cannot be used. That one is not there at all is no error, and neither is one that
+/// does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// The file says nothing that can be used.
+    #[error("cannot use {origin}: {source}")]
+    Kubeconfig {
+        /// Where it was named.
+        origin: String,
+        /// What is wrong with it.
+        source: Box<KubeconfigError>,
+    },
+    /// The Pod's own access is not as Kubernetes mounts it.
+    #[error(
+        "KUBERNETES_SERVICE_HOST is set, but the Pod's access to the cluster cannot be used: {0}; mount the service account token, or unset the variable"
+    )]
+    InCluster(#[source] Box<kube::config::InClusterError>),
+    /// No client can be made of it.
+    #[error("cannot make a client for the cluster: {0}")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// The client for the cluster: of the file that is named, of `KUBECONFIG`, or of the Pod that this is; nothing
+/// outside of all of them.
+///
+/// # Errors
+///
+/// When one of them is there and cannot be used.
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<Client>, ReachError> {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let mut config = if let Some(path) = kubeconfig {
+        let origin = format!("--kubeconfig {}", path.display());
+        from_kubeconfig(Kubeconfig::read_from(path).map(Some), origin).await?
+    } else if set("KUBECONFIG") {
+        from_kubeconfig(Kubeconfig::from_env(), "KUBECONFIG".into()).await?
+    } else if set("KUBERNETES_SERVICE_HOST") {
+        Some(Config::incluster().map_err(|error| ReachError::InCluster(Box::new(error)))?)
+    } else {
+        None
+    };
+    if let Some(config) = &mut config {
+        config.connect_timeout = Some(Duration::from_secs(5));
+    }
+    config.map(Client::try_from).transpose().map_err(|error| ReachError::Client(Box::new(error)))
+}
+
+async fn from_kubeconfig(
+    kubeconfig: Result<Option<Kubeconfig>, KubeconfigError>,
+    origin: String,
+) -> Result<Option<Config>, ReachError> {
+    let config = async {
+        let Some(kubeconfig) = kubeconfig? else { return Ok(None) };
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map(Some)
+    };
+    config.await.map_err(|source| ReachError::Kubeconfig { origin, source: Box::new(source) })
+}

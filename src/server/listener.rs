@@ -1,0 +1,126 @@
+//! Accepts connections.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use futures_util::FutureExt;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Connections, Ending, Respond, connection};
+
+/// How bytes travel.
+#[derive(Clone)]
+pub enum Transport {
+    /// As they are.
+    Plain,
+    /// By TLS.
+    Tls(TlsAcceptor),
+}
+
+/// A port that is taken, on which nothing is answered yet.
+///
+/// Binding comes before everything else that starts, so that a port in use ends the program with a reason and not
+/// half of it later.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Takes a port; `option` is what the operator would change if it cannot be had.
+    ///
+    /// # Errors
+    ///
+    /// When the address is not ours, or in use, or not allowed.
+    pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
+        let bound = async {
+            let socket = TcpListener::bind(address).await?;
+            let address = socket.local_addr()?;
+            io::Result::Ok(Self { socket, address })
+        };
+        bound
+            .await
+            .with_context(|| format!("cannot listen on {address}; choose another address with {option}"))
+    }
+
+    /// The address, with the port that was given where none was asked for.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the end has come, and then until the work at hand is done.
+    pub async fn serve(
+        self,
+        transport: Transport,
+        connections: Arc<Connections>,
+        respond: impl Respond,
+        ending: Ending,
+    ) {
+        let mut sweeps = interval(connections.sweep_interval());
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = ending.close() => break,
+                _ = sweeps.tick() => connections.sweep(),
+                accepted = self.socket.accept() => match accepted {
+                    Ok((stream, _)) => start(stream, &transport, &connections, &respond, &ending),
+                    Err(error) => pause(&error).await,
+                },
+            }
+        }
+        // Whoever stands in the queue has been promised a connection by the kernel.
+        while let Some(Ok((stream, _))) = self.socket.accept().now_or_never() {
+            start(stream, &transport, &connections, &respond, &ending);
+        }
+        drop(self.socket);
+        finish(&connections, &ending).await;
+    }
+}
+
+fn start(
+    stream: TcpStream,
+    transport: &Transport,
+    connections: &Arc<Connections>,
+    respond: &impl Respond,
+    ending: &Ending,
+) {
+    let Some(place) = connections.admit() else {
+        respond.crowded();
+        return;
+    };
+    let connection = Arc::clone(&place.connection);
+    let serving = connection::serve(stream, place, transport.clone(), respond.clone(), ending.clone());
+    connection.runs_in(tokio::spawn(serving).abort_handle());
+}
+
+/// Waits after an error of `accept`. Those of one connection pass by themselves; others, such as too many open
+/// files, would come again at once.
+async fn pause(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
+        tracing::warn!(%error, "cannot accept connections; trying again");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Lets the work at hand finish, and ends what has none.
+async fn finish(connections: &Connections, ending: &Ending) {
+    let mut looks = interval(Duration::from_millis(10));
+    while connections.count() > 0 {
+        tokio::select! {
+            biased;
+            () = ending.give_up() => {
+                connections.end_all();
+                return;
+            }
+            _ = looks.tick() => connections.end_idle(),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One review: from the request's bytes to the answer's.
+//!
+//! Whatever goes wrong here must not stop a Pod. With `failurePolicy: Ignore` the API server lets a Pod pass when
+//! the answer is an error, but a caller who knows that a review was understood can do better: answer it, allowed
+//! and unchanged, with a warning that the Pod's author sees.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use fermata_core::{
+    pod::Pod,
+    review::{Decision, MalformedReview, Review, Verdict},
+    settings::Settings,
+};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
+use tokio::{task::block_in_place, time::Instant};
+
+use super::{
+    Respond, body,
+    body::BodyBudget,
+    respond::{Answer, answer, text},
+};
+use crate::{
+    cluster::Cluster,
+    config::live::LiveSettings,
+    telemetry::{Metrics, metrics::Refusal},
+};
+
+/// The path that the webhook configuration names.
+pub const PATH: &str = "/mutate";
+
+/// How a review is decided. There is one way; tests have others, to see what happens when it fails.
+pub type Decide = fn(&Review<'_>, &Settings<'_>) -> Decision;
+
+/// Bodies above this are read and planned away from the threads that serve everybody else. Unit: bytes.
+const LARGE: usize = 256 << 10;
+
+/// How much a review may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ReviewLimits {
+    /// From the head to the decision: half of the 5 seconds after which the API server gives up, because there may
+    /// be a second round (`reinvocationPolicy`).
+    pub deadline: Duration,
+    /// Bytes of all bodies together.
+    pub body_bytes: usize,
+}
+
+impl Default for ReviewLimits {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(2500), body_bytes: 32 << 20 }
+    }
+}
+
+/// Answers reviews.
+pub struct Admission {
+    settings: Arc<LiveSettings>,
+    cluster: Arc<Cluster>,
+    metrics: Arc<Metrics>,
+    limits: ReviewLimits,
+    budget: BodyBudget,
+    decide: Decide,
+}
+
+impl Admission {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(
+        settings: Arc<LiveSettings>,
+        cluster: Arc<Cluster>,
+        metrics: Arc<Metrics>,
+        limits: ReviewLimits,
+    ) -> Self {
+        let decide: Decide = |review, settings| review.decide(settings);
+        Self { settings, cluster, metrics, limits, budget: BodyBudget::new(limits.body_bytes), decide }
+    }
+
+    /// Decides in another way.
+    #[must_use]
+    pub fn deciding(self, decide: Decide) -> Self {
+        Self { decide, ..self }
+    }
+
+    /// Bytes of bodies for which room is taken right now.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.budget.taken()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Refused> {
+        let begun = Instant::now();
+        let deadline = begun + self.limits.deadline;
+        expect_review(&request)?;
+        let body = body::read(request.into_body(), &self.budget, deadline).await?;
+        let large = body.bytes.len() > LARGE;
+        let review = self.guarded(large, || Review::parse(&body.bytes)).ok_or(Refusal::Panic)??;
+        let decision = self.decision(&review, large, deadline).await;
+        let took = begun.elapsed();
+        self.metrics.review(decision.verdict, took);
+        log(&review, &decision, took);
+        Ok(answer(StatusCode::OK, "application/json", decision.body.into()))
+    }
+
+    async fn decision(&self, review: &Review<'_>, large: bool, deadline: Instant) -> Decision {
+        let mut namespace = None;
+        let mut server = None;
+        if review.pod().is_some() {
+            if let Some(name) = review.namespace() {
+                namespace = self.cluster.namespace(name, deadline).await;
+            }
+            server = self.cluster.server_version(deadline).await;
+        }
+        let cluster = self.settings.load();
+        let settings = Settings {
+            cluster: &cluster,
+            namespace: namespace.as_deref(),
+            namespace_name: None,
+            own_namespace: self.cluster.own_namespace(),
+            server,
+        };
+        self.guarded(large, || (self.decide)(review, &settings))
+            .unwrap_or_else(|| review.failed("Fermata has a fault; its log says where"))
+    }
+
+    /// Runs what may take long, or may panic over an input that nobody thought of. A panic is counted, and nothing
+    /// but this one review is lost.
+    fn guarded<T>(&self, large: bool, work: impl FnOnce() -> T) -> Option<T> {
+        // Nothing outlives the unwinding but the borrowed body and settings, which are only read.
+        let work = AssertUnwindSafe(work);
+        let result = catch_unwind(|| if large { block_in_place(work) } else { work() });
+        result.inspect_err(|_| self.metrics.panicked()).ok()
+    }
+}
+
+/// Says what came of a review. Names and counts, and never what a Pod holds.
+fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                uid = review.uid(),
+                namespace = review.namespace(),
+                name = review.pod().map(Pod::name),
+                outcome = decision.verdict.outcome(),
+                warnings = decision.warnings,
+                dry_run = review.is_dry_run(),
+                microseconds = took.as_micros(),
+                $message
+            )
+        };
+    }
+    match decision.verdict {
+        Verdict::Failed => line!(error, "a review has failed, and its Pod passed as it was"),
+        Verdict::Denied | Verdict::Unreadable => line!(info, "review"),
+        _ => line!(debug, "review"),
+    }
+}
+
+/// Why a request is not answered with a review, and what its sender is told.
+#[derive(Debug)]
+struct Refused {
+    reason: Refusal,
+    detail: Option<String>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(reason: Refusal) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl From<MalformedReview> for Refused {
+    fn from(error: MalformedReview) -> Self {
+        Self { reason: Refusal::Malformed, detail: Some(error.to_string()) }
+    }
+}
+
+impl Refused {
+    fn answer(self) -> Answer {
+        let (status, reason) = match self.reason {
+            Refusal::NotFound => (StatusCode::NOT_FOUND, "reviews are answered at /mutate"),
+            Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "a review comes by POST"),
+            Refusal::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "a review is application/json"),
+            Refusal::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "a review comes uncompressed"),
+            Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "a review has at most 7 MiB"),
+            Refusal::Busy => (StatusCode::TOO_MANY_REQUESTS, "too many large reviews at a time; try again"),
+            Refusal::Slow => (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time"),
+            Refusal::CutOff => (StatusCode::BAD_REQUEST, "the review was cut off"),
+            Refusal::Malformed => (StatusCode::BAD_REQUEST, "expected an AdmissionReview"),
+            Refusal::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "Fermata has a fault; its log says where"),
+            Refusal::Connections => (StatusCode::SERVICE_UNAVAILABLE, "too many connections"),
+        };
+        let line = self.detail.unwrap_or_else(|| reason.to_owned()).replace(char::is_control, " ") + "\n";
+        let mut answer = text(status, line);
+        let headers = answer.headers_mut();
+        if self.reason == Refusal::Method {
+            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+        }
+        if self.reason == Refusal::Busy {
+            // client-go waits for as long, and tries again.
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if !matches!(self.reason, Refusal::Malformed | Refusal::Panic) {
+            // The body has not been read, and will not be.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+/// Checks everything that can be checked before the body.
+fn expect_review(request: &Request<Incoming>) -> Result<(), Refusal> {
+    if request.uri().path() != PATH {
+        return Err(Refusal::NotFound);
+    }
+    if request.method() != Method::POST {
+        return Err(Refusal::Method);
+    }
+    let headers = request.headers();
+    if !is_json(headers) {
+        return Err(Refusal::MediaType);
+    }
+    // API servers never compress reviews, and a few compressed bytes can become any number.
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Refusal::Encoding);
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// The admission port's requests.
+#[derive(Clone)]
+pub struct Reviews(pub Arc<Admission>);
+
+impl Respond for Reviews {
+    async fn respond(&self, request: Request<Incoming>) -> Answer {
+        match self.0.answer(request).await {
+            Ok(answer) => answer,
+            Err(refused) => {
+                self.0.metrics.refused(refused.reason);
+                tracing::debug!(
+                    reason = refused.reason.as_str(),
+                    detail = refused.detail,
+                    "refused a request"
+                );
+                refused.answer()
+            }
+        }
+    }
+
+    fn crowded(&self) {
+        self.0.metrics.refused(Refusal::Connections);
+        tracing::debug!("refused a connection: all are busy");
+    }
+}

@@ -1,0 +1,54 @@
+//! Logs: text for a person at a terminal, JSON for everything else.
+//!
+//! What is logged names requests, decisions and counts. It never holds a Pod, an annotation's value or an
+//! environment value, at any level; that includes the message of a panic, which may quote what was being read.
+
+use std::{
+    io::{self, IsTerminal},
+    panic,
+};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One line of text an event, with colours on a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Begins to log to standard error.
+///
+/// # Errors
+///
+/// When the filter is not understood, or something else logs already.
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::builder().parse(filter).with_context(|| {
+        format!("--log-level {filter:?} is no filter; use error, warn, info, debug, trace, or fermata=debug,kube=info")
+    })?;
+    let terminal = io::stderr().is_terminal();
+    let text = format == LogFormat::Text || (format == LogFormat::Auto && terminal);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(io::stderr);
+    if text {
+        let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        registry.with(lines.with_target(false).with_ansi(colours)).try_init()
+    } else {
+        registry
+            .with(lines.json().flatten_event(true).with_current_span(false).with_span_list(false))
+            .try_init()
+    }
+    .context("cannot begin to log")?;
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a panic in the program; please report it with this place");
+    }));
+    Ok(())
+}

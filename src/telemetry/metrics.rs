@@ -1,0 +1,269 @@
+//! Metrics, in the text format of Prometheus.
+//!
+//! Every label has a closed set of values. Names of Pods, images and Namespaces are never labels: whoever may
+//! create Pods could grow the page without end.
+
+use std::{fmt, time::Duration};
+
+use fermata_core::{review::Verdict, skip::PodSkip};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// Why a request was not answered with a review.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No such path.
+    NotFound,
+    /// Not a POST.
+    Method,
+    /// Not JSON, by its own account.
+    MediaType,
+    /// Compressed.
+    Encoding,
+    /// Larger than any review.
+    TooLarge,
+    /// Too many bytes are in flight.
+    Busy,
+    /// Its body did not come in time.
+    Slow,
+    /// Its body was cut off.
+    CutOff,
+    /// Not a review.
+    Malformed,
+    /// A panic while it was read.
+    Panic,
+    /// No connection is left for it.
+    Connections,
+}
+
+impl Refusal {
+    /// All reasons.
+    pub const ALL: [Self; 11] = [
+        Self::NotFound,
+        Self::Method,
+        Self::MediaType,
+        Self::Encoding,
+        Self::TooLarge,
+        Self::Busy,
+        Self::Slow,
+        Self::CutOff,
+        Self::Malformed,
+        Self::Panic,
+        Self::Connections,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::Method => "method",
+            Self::MediaType => "media-type",
+            Self::Encoding => "encoding",
+            Self::TooLarge => "too-large",
+            Self::Busy => "busy",
+            Self::Slow => "slow",
+            Self::CutOff => "cut-off",
+            Self::Malformed => "malformed",
+            Self::Panic => "panic",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// Whether a reload took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// The new content counts.
+    Ok,
+    /// The old content still counts.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: Refusal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadResult {
+    result: Reload,
+}
+
+impl EncodeLabelValue for Refusal {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        EncodeLabelValue::encode(&self.as_str(), encoder)
+    }
+}
+
+impl EncodeLabelValue for Reload {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        };
+        EncodeLabelValue::encode(&word, encoder)
+    }
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<Outcome, Counter>,
+    duration: Histogram,
+    refused: Family<Reason, Counter>,
+    panics: Counter,
+    certificate_reloads: Family<ReloadResult, Counter>,
+    config_reloads: Family<ReloadResult, Counter>,
+    /// Connections of clients that are open.
+    pub connections: Gauge,
+    /// Bytes of request bodies for which room is taken.
+    pub body_bytes: Gauge,
+    /// When the served certificate expires, in seconds since 1970.
+    pub certificate_expiry: Gauge,
+    /// Namespaces that the watch knows as opted in.
+    pub namespaces: Gauge,
+    /// 1 while the watch of Namespaces is up to date.
+    pub namespaces_synced: Gauge,
+}
+
+/// From 50 µs, which is one small Pod, to the deadline of a review.
+const BUCKETS: [f64; 14] =
+    [50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 500e-3, 1.0, 2.5];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("fermata"),
+            reviews: Family::default(),
+            duration: Histogram::new(BUCKETS),
+            refused: Family::default(),
+            panics: Counter::default(),
+            certificate_reloads: Family::default(),
+            config_reloads: Family::default(),
+            connections: Gauge::default(),
+            body_bytes: Gauge::default(),
+            certificate_expiry: Gauge::default(),
+            namespaces: Gauge::default(),
+            namespaces_synced: Gauge::default(),
+        };
+        metrics.register();
+        metrics.begin_at_zero();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The running build", build);
+        registry.register("reviews", "Reviews answered, by outcome", self.reviews.clone());
+        registry.register_with_unit(
+            "review_duration",
+            "From a review's head to its answer",
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        registry.register(
+            "refused_requests",
+            "Requests that were no review, by reason",
+            self.refused.clone(),
+        );
+        registry.register("panics", "Panics while a review was read or decided", self.panics.clone());
+        registry.register("connections", "Connections of clients that are open", self.connections.clone());
+        registry.register(
+            "body_bytes_in_flight",
+            "Bytes of request bodies for which room is taken",
+            self.body_bytes.clone(),
+        );
+        registry.register(
+            "certificate_reloads",
+            "Changes of the certificate files, by result",
+            self.certificate_reloads.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the served certificate expires",
+            Unit::Seconds,
+            self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Changes of the config file, by result",
+            self.config_reloads.clone(),
+        );
+        registry.register("namespaces", "Namespaces known as opted in", self.namespaces.clone());
+        registry.register(
+            "namespaces_synced",
+            "Whether the watch of Namespaces is up to date",
+            self.namespaces_synced.clone(),
+        );
+    }
+
+    /// A counter that is not on the page cannot be compared with its later self.
+    fn begin_at_zero(&self) {
+        let own = [
+            Verdict::Patched,
+            Verdict::Unchanged,
+            Verdict::Unreadable,
+            Verdict::Denied,
+            Verdict::NotPodCreation,
+            Verdict::Failed,
+        ];
+        for verdict in own.into_iter().chain(PodSkip::ALL.map(Verdict::Skipped)) {
+            let _ = self.reviews.get_or_create(&Outcome { outcome: verdict.outcome() });
+        }
+        for reason in Refusal::ALL {
+            let _ = self.refused.get_or_create(&Reason { reason });
+        }
+        for result in [Reload::Ok, Reload::Failed] {
+            let _ = self.certificate_reloads.get_or_create(&ReloadResult { result });
+            let _ = self.config_reloads.get_or_create(&ReloadResult { result });
+        }
+    }
+
+    /// Counts an answered review.
+    pub fn review(&self, verdict: Verdict, took: Duration) {
+        self.reviews.get_or_create(&Outcome { outcome: verdict.outcome() }).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that was no review.
+    pub fn refused(&self, reason: Refusal) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts a panic.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Counts a change of the certificate files.
+    pub fn certificate_reload(&self, result: Reload) {
+        self.certificate_reloads.get_or_create(&ReloadResult { result }).inc();
+    }
+
+    /// Counts a change of the config file.
+    pub fn config_reload(&self, result: Reload) {
+        self.config_reloads.get_or_create(&ReloadResult { result }).inc();
+    }
+
+    /// The page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut page, &self.registry);
+        page
+    }
+}

@@ -1,0 +1,248 @@
+//! The certificate and key from files, and their changes.
+//!
+//! A Secret volume changes by the rename of a symbolic link above the files, so neither file ever gets an event of
+//! its own. Both are therefore read again and again, and compared by content. A reader may see one file from
+//! before the rename and one from after it; such a pair does not match, and the next look sees both new.
+
+use std::{
+    fs::File,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+
+use super::{CertificateHolder, Identity};
+use crate::telemetry::{Condition, Metrics, metrics::Reload};
+
+/// The largest file that is read: what a Secret can hold. Unit: bytes.
+const MAX_SIZE: u64 = 1 << 20;
+
+/// Where certificate and key are.
+#[derive(Clone, Debug)]
+pub struct PairFiles {
+    /// The chain as PEM, leaf first.
+    pub certificate: PathBuf,
+    /// The leaf's key as PEM.
+    pub key: PathBuf,
+}
+
+/// Why a pair cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum PairError {
+    /// A file cannot be read.
+    #[error("cannot read the {what} {}: {source}; check {flag}", path.display())]
+    Unreadable {
+        /// Which of the two.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+        /// The option that names it.
+        flag: &'static str,
+    },
+    /// A file is not PEM, or holds something else.
+    #[error("{} holds no {what} as PEM{}; check {flag}", path.display(), detail(source.as_ref()))]
+    NotPem {
+        /// What was expected.
+        what: &'static str,
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong, where it is more than absence.
+        source: Option<pem::Error>,
+        /// The option that names it.
+        flag: &'static str,
+    },
+    /// The two cannot be used together.
+    #[error("the certificate {} and the key {} cannot be served: {}", files.certificate.display(), files.key.display(), reason(source))]
+    Unusable {
+        /// Their paths.
+        files: PairFiles,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+fn detail(source: Option<&pem::Error>) -> String {
+    source.map(|source| format!(" ({source})")).unwrap_or_default()
+}
+
+fn reason(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => "the key is not the certificate's".into(),
+        other => other.to_string(),
+    }
+}
+
+/// What the two files held at one moment.
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl Content {
+    /// Enough to see that something has changed, without keeping a second copy of the key.
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.certificate, &self.key).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+impl PairFiles {
+    /// Reads both files.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be read, is not PEM, or the two do not belong together.
+    pub fn load(&self) -> Result<Identity, PairError> {
+        self.identity(&self.read()?)
+    }
+
+    fn read(&self) -> Result<Content, PairError> {
+        let file = |path: &Path, what, flag| {
+            let unreadable = |source| PairError::Unreadable { what, path: path.to_owned(), source, flag };
+            let mut content = Vec::new();
+            File::open(path)
+                .and_then(|file| file.take(MAX_SIZE).read_to_end(&mut content))
+                .map_err(unreadable)?;
+            Ok(content)
+        };
+        Ok(Content {
+            certificate: file(&self.certificate, "certificate", "--tls-cert")?,
+            key: file(&self.key, "key", "--tls-key")?,
+        })
+    }
+
+    fn identity(&self, content: &Content) -> Result<Identity, PairError> {
+        let no_certificate = |source| PairError::NotPem {
+            what: "certificate",
+            path: self.certificate.clone(),
+            source,
+            flag: "--tls-cert",
+        };
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&content.certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|error| no_certificate(Some(error)))?;
+        if chain.is_empty() {
+            return Err(no_certificate(None));
+        }
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|error| PairError::NotPem {
+            what: "private key",
+            path: self.key.clone(),
+            source: (!matches!(error, pem::Error::NoItemsFound)).then_some(error),
+            flag: "--tls-key",
+        })?;
+        Identity::new(chain, key).map_err(|source| PairError::Unusable { files: self.clone(), source })
+    }
+}
+
+/// Looks at the files for as long as the program runs, and serves what is new and whole.
+#[derive(Debug)]
+pub struct PairWatch {
+    files: PairFiles,
+    holder: Arc<CertificateHolder>,
+    metrics: Arc<Metrics>,
+    served: Option<u64>,
+    refused: Option<Refused>,
+}
+
+/// What could not be taken, so that it is reported once and not at every look.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    Content(u64),
+    Unreadable(String),
+}
+
+impl PairWatch {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be served: there is no earlier pair to go on with.
+    pub fn start(files: PairFiles, metrics: Arc<Metrics>) -> Result<Self, PairError> {
+        let content = files.read()?;
+        let holder = Arc::new(CertificateHolder::new(files.identity(&content)?));
+        Ok(Self { files, holder, metrics, served: Some(content.fingerprint()), refused: None })
+    }
+
+    /// What serves the newest pair.
+    #[must_use]
+    pub fn holder(&self) -> Arc<CertificateHolder> {
+        Arc::clone(&self.holder)
+    }
+
+    /// Looks every so often.
+    pub async fn run(mut self, every: Duration, condition: Arc<Condition>) {
+        let mut ticks = tokio::time::interval(every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // Files on a slow disk must not hold up reviews.
+            let Ok(this) = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            })
+            .await
+            else {
+                return;
+            };
+            self = this;
+            report_expiry(&self.holder, &self.metrics, &condition);
+        }
+    }
+
+    fn look(&mut self) {
+        let content = match self.files.read() {
+            Ok(content) => content,
+            Err(error) => return self.refuse(Refused::Unreadable(error.to_string()), &error),
+        };
+        let fingerprint = content.fingerprint();
+        if self.served == Some(fingerprint) {
+            self.refused = None;
+            return;
+        }
+        if self.refused == Some(Refused::Content(fingerprint)) {
+            return;
+        }
+        match self.files.identity(&content) {
+            Ok(identity) => {
+                self.holder.replace(identity);
+                self.served = Some(fingerprint);
+                self.refused = None;
+                self.metrics.certificate_reload(Reload::Ok);
+                tracing::info!(file = %self.files.certificate.display(), "the certificate has changed");
+            }
+            Err(error) => self.refuse(Refused::Content(fingerprint), &error),
+        }
+    }
+
+    fn refuse(&mut self, refused: Refused, error: &PairError) {
+        if self.refused.as_ref() == Some(&refused) {
+            return;
+        }
+        self.refused = Some(refused);
+        self.metrics.certificate_reload(Reload::Failed);
+        tracing::error!(%error, "the certificate files cannot be taken; the earlier pair is still served");
+    }
+}
+
+/// Says when the served certificate expires, and takes the program out of service once it has: no API server
+/// would accept it any more.
+///
+/// By the wall clock, because a monotonic one sleeps while the machine does.
+pub fn report_expiry(holder: &CertificateHolder, metrics: &Metrics, condition: &Condition) {
+    let Some(expires) = holder.expires() else { return };
+    if let Ok(since_1970) = expires.duration_since(SystemTime::UNIX_EPOCH) {
+        metrics.certificate_expiry.set(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
+    }
+    if SystemTime::now() < expires {
+        condition.ok();
+    } else if condition.failed("the certificate has expired; replace it") {
+        tracing::error!("the certificate has expired, and API servers refuse it; replace it");
+    }
+}
