@@ -86,12 +86,7 @@ impl OneCore {
         let Self { rounds, seconds_per_turn, connections, pinned, fermata, naive, ratio } = self;
         let row = |name: &str, side: &Side, ratio: &str| {
             let Latency { p50, p99, .. } = side.latency_us;
-            format!(
-                "| {name} | {:.0}/s | {ratio} | {:.2} ms | {:.2} ms |\n",
-                side.rate,
-                p50 / 1e3,
-                p99 / 1e3
-            )
+            format!("| {name} | {:.0}/s | {ratio} | {:.2} ms | {:.2} ms |\n", side.rate, p50 / 1e3, p99 / 1e3)
         };
         format!(
             "## A server on one core\n\n\
@@ -133,6 +128,10 @@ impl Contender {
 
     async fn stop(self) -> anyhow::Result<Side> {
         self.subject.stop().await?;
-        Ok(Side { rate: median(self.rates.iter().copied()), rates: self.rates, latency_us: self.all.latency() })
+        Ok(Side {
+            rate: median(self.rates.iter().copied()),
+            rates: self.rates,
+            latency_us: self.all.latency(),
+        })
     }
 }

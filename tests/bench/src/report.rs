@@ -81,7 +81,8 @@ impl Report {
             let Goal { what, measured, unit, met, .. } = goal;
             let verdict = if *met { "met" } else { "**missed**" };
             // Writing to a string cannot fail.
-            let _ = writeln!(table, "| {what} | {measured:.2}{unit} | {} | {verdict} |", goal.target_in_words());
+            let _ =
+                writeln!(table, "| {what} | {measured:.2}{unit} | {} | {verdict} |", goal.target_in_words());
         }
         table
     }
