@@ -162,7 +162,7 @@ fn program(
         }
     };
     // Not the cluster of whoever runs this.
-    let env = vec![("KUBECONFIG".to_owned(), String::new())];
+    let env = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"].map(|name| (name.to_owned(), String::new())).to_vec();
     Ok(Program { name: name.to_owned(), path, args, env, grace: GRACE })
 }
 

@@ -146,7 +146,8 @@ impl ThroughApiServer {
              Creates of a Pod with two containers (`dryRun=All`, {pod_bytes} bytes as it comes back), through the API \
              server of Kubernetes {kubernetes}. Both the policy and Fermata give each container a preStop sleep of \
              15 s, raise the grace period by as much, and report it in an annotation; each acts in a namespace of its \
-             own. The policy is CEL that runs inside the API server; Fermata is called over TLS. etcd, the API \
+             own. The policy is CEL that runs inside the API server, as a JSON patch, which is the faster of its two \
+             forms; Fermata is called over TLS. etcd, the API \
              server, Fermata and the generator share all cores. {rounds} turns of {seconds_per_turn:.0} s each, in \
              turns in the same run; medians.\n\n\
              | who gives the Pod an ending | connections | creates a second | p50 | p99 | added to p50 |\n\

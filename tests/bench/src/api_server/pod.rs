@@ -132,19 +132,12 @@ fn pod() -> Value {
         json!({
             "name": name,
             "image": format!("registry.example.com/shop/{name}:1.4.2"),
-            "args": ["--listen", format!("0.0.0.0:{port}"), "--log-format", "json"],
-            "env": [
-                { "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
-                { "name": "DATABASE_HOST", "value": "postgres.shop.svc.cluster.local" },
-                { "name": "CACHE_URL", "value": "redis://redis.shop.svc.cluster.local:6379/0" },
-            ],
             "ports": [{ "name": format!("{name}-http"), "containerPort": port }],
             "readinessProbe": { "httpGet": { "path": "/ready", "port": port }, "periodSeconds": 5 },
             "resources": {
                 "requests": { "cpu": "100m", "memory": "128Mi" },
                 "limits": { "memory": "256Mi" },
             },
-            "securityContext": { "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true },
         })
     };
     json!({

@@ -70,7 +70,8 @@ fn policy(namespace: &str) -> Value {
     })
 }
 
-/// The steps that Fermata's patch has, in the same order.
+/// The steps that Fermata's patch has, in the same order. The other form of a mutation, `ApplyConfiguration`, makes
+/// the API server merge by field owners and is slower; the policy is to be the best that one can write.
 fn patch() -> String {
     let status = STATUS.replace('/', "~1");
     let version = env!("CARGO_PKG_VERSION");
