@@ -37,8 +37,8 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 	cargo run --quiet --release --package fermata-bench -- --fermata target/release/fermata
 
 .PHONY: golden
-golden: prerequisites ## Rewrite the expected files under tests/fixtures; read the difference before you commit it
-	FERMATA_BLESS=1 cargo test --locked --test golden
+golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
+	FERMATA_BLESS=1 cargo test --locked --test golden --test docs
 
 .PHONY: assets
 assets: prerequisites ## Build etcd, kube-apiserver and the rest of the control plane, once

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+mod manifest;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

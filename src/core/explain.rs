@@ -145,13 +145,10 @@ fn grace_because(plan: &Plan<'_>) -> Option<String> {
 
 fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding {
     let (outcome, because) = match container.outcome {
-        Outcome::Added(drain) => ("added", format!("a drain of {drain}, asked for by {}", layer(container))),
+        Outcome::Added(drain) => ("added", format!("a drain of {drain} ({})", layer(container))),
         Outcome::Raised(drain) => {
             let before = container.drain_before.unwrap_or_default();
-            (
-                "raised",
-                format!("its own sleep of {before} is raised to {drain}, asked for by {}", layer(container)),
-            )
+            ("raised", format!("its own sleep of {before} is raised to {drain} ({})", layer(container)))
         }
         Outcome::Kept(drain) => {
             let asked = container.drain_asked.map_or(drain, |asked| asked.value);

@@ -56,10 +56,10 @@ fn denial(mistakes: &[Mistake]) -> Option<String> {
     let own: Vec<_> = mistakes
         .iter()
         .filter(|mistake| mistake.may_deny())
-        .map(|mistake| Warning::Mistake(mistake.clone()).text())
+        .map(|mistake| mistake.to_string())
         .take(crate::warning::MAX_WARNINGS)
         .collect();
-    (!own.is_empty()).then(|| own.join("; "))
+    (!own.is_empty()).then(|| format!("fermata: {}", own.join("; ")))
 }
 
 /// The regular containers of a plan, which are the ones that can have a drain.

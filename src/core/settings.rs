@@ -156,8 +156,6 @@ pub enum Mistake {
     },
     /// The Pod has no container of that name.
     UnknownContainer {
-        /// The layer.
-        layer: Layer,
         /// The whole key of the annotation.
         annotation: Box<str>,
         /// The name.

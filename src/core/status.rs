@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use fermata_stop_plan::Seconds;
+
 use crate::{
     annotation::STATUS,
     plan::{Action, AnnotationsPath, ContainerKind, Outcome, Plan, Step},
@@ -59,6 +61,8 @@ fn render(plan: &Plan<'_>) -> String {
         listed += 1;
         match container.outcome {
             Outcome::Added(drain) | Outcome::Raised(drain) | Outcome::Kept(drain) => {
+                // A hook of the user's may sleep for longer than the Pod may take.
+                let drain = drain.min(Seconds::saturating_from(plan.grace.after));
                 member(&mut drained, container.name, drain);
             }
             Outcome::Skipped(reason) => member(&mut skipped, container.name, reason),

@@ -53,6 +53,15 @@ pub enum Warning {
         /// What it gets.
         limit: Seconds,
     },
+    /// The operator's ceiling on the grace period leaves no room for the whole drain.
+    DrainShortened {
+        /// The container.
+        container: Box<str>,
+        /// The drain that was asked for.
+        asked: Seconds,
+        /// What it gets.
+        gets: Seconds,
+    },
     /// The operator's ceiling is lower than the grace period that the drain needs.
     GraceLimited {
         /// The grace period that is needed, unit: seconds.
@@ -130,19 +139,39 @@ pub fn texts(warnings: &[Warning]) -> Vec<String> {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Mistake(mistake) => mistake.fmt(f),
-            Self::OwnPreStop { container, hook: HookKind::TcpSocket, drain } => write!(
-                f,
-                "container {}: no drain ({}): its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}",
-                short_name(container),
-                ContainerSkip::OwnPreStop,
-            ),
-            Self::OwnPreStop { container, hook, drain } => write!(
-                f,
-                "container {}: no drain ({}): its {hook} preStop hook stays as it is; begin that hook with a sleep of {drain}, or remove it",
-                short_name(container),
-                ContainerSkip::OwnPreStop,
-            ),
+            Self::Mistake(mistake) => {
+                mistake.fmt(f)?;
+                match mistake {
+                    Mistake::Value { layer: Layer::Namespace, .. }
+                    | Mistake::UnknownKey { layer: Layer::Namespace, .. } => {
+                        f.write_str(" (on the Namespace; ignored)")
+                    }
+                    Mistake::Value { .. } | Mistake::UnknownKey { .. } => f.write_str(" (ignored)"),
+                    _ => Ok(()),
+                }
+            }
+            Self::OwnPreStop { container, hook, drain } => {
+                let name = short_name(container);
+                write!(f, "container {name}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
+                match hook {
+                    HookKind::TcpSocket => write!(
+                        f,
+                        "its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}"
+                    ),
+                    HookKind::Exec => write!(
+                        f,
+                        "its exec preStop hook stays as it is; begin that command with a sleep of {drain}, or remove the hook"
+                    ),
+                    HookKind::HttpGet => write!(
+                        f,
+                        "its httpGet preStop hook stays as it is; let its endpoint wait {drain} first, or remove the hook"
+                    ),
+                    HookKind::Sleep | HookKind::Unknown => write!(
+                        f,
+                        "its preStop hook is of a kind not known here and stays as it is; remove it to get the drain of {drain}"
+                    ),
+                }
+            }
             Self::NeedsShim { container, drain } => write!(
                 f,
                 "container {}: no drain of {} ({}, {}): API servers below 1.30 have no native sleep; upgrade, or add a preStop hook that sleeps",
@@ -157,6 +186,11 @@ impl fmt::Display for Warning {
                 short_name(container),
                 asked.value,
                 asked.layer,
+            ),
+            Self::DrainShortened { container, asked, gets } => write!(
+                f,
+                "container {}: the operator's limits.maxGracePeriod shortens the drain of {asked} to {gets}",
+                short_name(container),
             ),
             Self::GraceLimited { needed, limit } => write!(
                 f,
@@ -196,24 +230,18 @@ impl fmt::Display for Warning {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value { layer, annotation, key, value, why } => {
-                write!(f, "{annotation}: {value:?} {why}; use {}", key.definition().accepts)?;
-                whose(f, *layer)
+            Self::Value { annotation, key, value, why, .. } => {
+                write!(f, "{annotation}: {value:?} {why}; use {}", key.definition().accepts)
             }
-            Self::UnknownKey { layer, annotation, nearest: Some(nearest) } => {
-                if &**nearest == opt_in::LABEL {
-                    return write!(
-                        f,
-                        "{annotation} is a label, not an annotation; the annotation is ignored"
-                    );
-                }
-                write!(f, "there is no annotation {annotation}; did you mean {nearest}?")?;
-                whose(f, *layer)
+            Self::UnknownKey { annotation, nearest: Some(nearest), .. } if &**nearest == opt_in::LABEL => {
+                write!(f, "{annotation} is a label, not an annotation; set it under labels")
             }
-            Self::UnknownKey { layer, annotation, nearest: None } => {
+            Self::UnknownKey { annotation, nearest: Some(nearest), .. } => {
+                write!(f, "there is no annotation {annotation}; did you mean {nearest}?")
+            }
+            Self::UnknownKey { annotation, nearest: None, .. } => {
                 let known: Vec<_> = crate::annotation::TABLE.iter().map(|row| row.name).collect();
-                write!(f, "there is no annotation {annotation}; known are {}", known.join(", "))?;
-                whose(f, *layer)
+                write!(f, "there is no annotation {annotation}; known are {}", known.join(", "))
             }
             Self::NotPerContainer { annotation, key } => {
                 write!(f, "{annotation}: {key} is for the whole Pod; write it without the container's name")
@@ -224,12 +252,14 @@ impl fmt::Display for Mistake {
                     "{annotation} on the Namespace: one container's annotation belongs on the Pod; it is ignored"
                 )
             }
-            Self::UnknownContainer { layer, annotation, container, nearest } => {
-                write!(f, "{annotation}: the Pod has no container {container}")?;
-                if let Some(nearest) = nearest {
-                    write!(f, "; did you mean {nearest}?")?;
-                }
-                whose(f, *layer)
+            Self::UnknownContainer { annotation, container, nearest: Some(nearest) } => {
+                write!(f, "{annotation}: the Pod has no container {container}; did you mean {nearest}?")
+            }
+            Self::UnknownContainer { annotation, container, nearest: None } => {
+                write!(
+                    f,
+                    "{annotation}: the Pod has no container {container}; use the name of one that it has"
+                )
             }
             Self::NeverDrained { annotation, container, reason } => {
                 write!(
@@ -245,13 +275,5 @@ impl fmt::Display for Mistake {
                 opt_in::DISABLED
             ),
         }
-    }
-}
-
-/// Ends a message with whose annotation it was, where that is not the Pod's author.
-fn whose(f: &mut fmt::Formatter<'_>, layer: Layer) -> fmt::Result {
-    match layer {
-        Layer::Namespace => f.write_str(" (on the Namespace; ignored)"),
-        _ => f.write_str(" (ignored)"),
     }
 }

@@ -91,18 +91,26 @@ fn outcome(hook: &Hook<'_>, asked: Seconds, selected: bool, native_sleep: bool) 
 
 /// Shortens a wish to the room that the grace period leaves.
 pub(super) fn fit(container: &mut ContainerPlan<'_>, room: Seconds, warnings: &mut Vec<Warning>) {
-    let wanted = match container.outcome {
-        Outcome::Added(drain) | Outcome::Raised(drain) if drain > room => drain.min(room),
+    let asked = match container.outcome {
+        Outcome::Added(drain) | Outcome::Raised(drain) if drain > room => drain,
         _ => return,
     };
+    let name = || container.name.into();
+    let shortened = Warning::DrainShortened { container: name(), asked, gets: room };
     container.outcome = match container.drain_before {
-        Some(before) if before >= wanted => Outcome::Kept(before),
-        Some(_) => Outcome::Raised(wanted),
-        None if wanted.is_zero() => {
-            warnings.push(Warning::NoRoom { container: container.name.into() });
+        Some(before) if before >= room => Outcome::Kept(before),
+        Some(_) => {
+            warnings.push(shortened);
+            Outcome::Raised(room)
+        }
+        None if room.is_zero() => {
+            warnings.push(Warning::NoRoom { container: name() });
             Outcome::Skipped(ContainerSkip::NoRoom)
         }
-        None => Outcome::Added(wanted),
+        None => {
+            warnings.push(shortened);
+            Outcome::Added(room)
+        }
     };
 }
 

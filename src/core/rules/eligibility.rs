@@ -5,7 +5,7 @@ use crate::{
     opt_in,
     plan::ContainerKind,
     pod::{Pod, Presence},
-    settings::{Layer, Mistake, PodAnnotations, Settings, short_name, short_value},
+    settings::{Mistake, PodAnnotations, Settings, short_name, short_value},
     skip::{ContainerSkip, PodSkip},
     suggest::nearest,
 };
@@ -46,9 +46,9 @@ pub(super) fn mistakes(
         mistakes.push(Mistake::InjectLabel { value: short_value(value).into() });
     }
     for (name, values) in &annotations.containers {
-        let annotation = |key: Key| format!("{name}.{key}");
+        // One of the container's annotations stands for all of them: they share the same mistake.
         let key = if values.drain.is_some() { Key::Drain } else { Key::GracePeriod };
-        let annotation = annotation(key);
+        let annotation = format!("{name}.{key}");
         match kind_of(pod, name) {
             Some(ContainerKind::Regular) => {}
             Some(kind) => mistakes.push(Mistake::NeverDrained {
@@ -60,24 +60,23 @@ pub(super) fn mistakes(
                     ContainerSkip::InitContainer
                 },
             }),
-            None => mistakes.push(unknown_container(pod, Layer::Container, &annotation, name)),
+            None => mistakes.push(unknown_container(pod, &annotation, name)),
         }
     }
     // Only the Pod's own list can be mistaken about this Pod: the lists of the layers below are for many Pods,
     // and name containers that some of them do not have.
     for name in annotations.pod.containers.iter().flatten() {
         if kind_of(pod, name).is_none() {
-            mistakes.push(unknown_container(pod, Layer::Pod, &Key::Containers.to_string(), name));
+            mistakes.push(unknown_container(pod, &Key::Containers.to_string(), name));
         }
     }
     mistakes.extend(settings.namespace.iter().flat_map(|namespace| &namespace.mistakes).cloned());
     mistakes
 }
 
-fn unknown_container(pod: &Pod<'_>, layer: Layer, annotation: &str, name: &str) -> Mistake {
+fn unknown_container(pod: &Pod<'_>, annotation: &str, name: &str) -> Mistake {
     let known = pod.containers().iter().map(crate::pod::Container::name);
     Mistake::UnknownContainer {
-        layer,
         annotation: short_name(annotation).into(),
         container: short_name(name).into(),
         nearest: nearest(name, known).map(Into::into),

@@ -47,11 +47,13 @@ pub(super) fn settle<'a>(
             drain::fit(container, room, warnings);
         }
         plan = needed(before, containers);
-        plan.after = plan.after.min(ceiling);
+        if plan.after > ceiling {
+            warnings.push(Warning::GraceLimited { needed: plan.after, limit: ceiling });
+            plan.after = ceiling;
+        }
         if plan.after == before {
             plan.raised_by = None;
         }
-        warnings.push(Warning::GraceLimited { needed: wanted.after, limit: plan.after });
     }
     if plan.after > before && plan.after > AUTOSCALER_PATIENCE {
         warnings.push(Warning::BeyondAutoscaler { grace_period: plan.after });

@@ -1,5 +1,7 @@
 //! `fermata-test-cluster`: a control plane to try things on by hand.
 
+mod trial;
+
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context as _;
@@ -22,6 +24,15 @@ struct Cli {
 enum Command {
     /// Build the programs that are missing, and print the folder that has them
     Assets,
+    /// Show Fermata at work: apply a sample Deployment and print what became of its Pods
+    Try {
+        /// The `fermata` executable
+        #[arg(long, value_name = "FILE")]
+        fermata: PathBuf,
+        /// Leave everything running until Ctrl-C, and print how to reach it
+        #[arg(long)]
+        keep: bool,
+    },
     /// Start a control plane, print how to reach it, and remove it on Ctrl-C
     Up {
         /// An absent or empty directory to use instead of a temporary one; it is removed in the end
@@ -37,6 +48,16 @@ enum Command {
 async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Assets => assets().await,
+        Command::Try { fermata, keep } => {
+            if let Some(trial) = unless_stopped(trial::run(&fermata)).await? {
+                if keep {
+                    trial.print_how_to_reach();
+                    told_to_stop().await?;
+                }
+                trial.stop().await?;
+            }
+            Ok(())
+        }
         Command::Up { scratch, api_server_args } => {
             up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await
         }

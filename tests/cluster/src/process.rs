@@ -161,7 +161,9 @@ impl Process {
     /// When it is already gone or was told to end.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = orders.as_mut().is_some_and(|orders| writeln!(orders, "{}", signal.name()).is_ok());
+        // The pipe alone would not tell: its reader may be gone a moment later than the program.
+        let sent = self.exit_code().is_none()
+            && orders.as_mut().is_some_and(|orders| writeln!(orders, "{}", signal.name()).is_ok());
         if !sent {
             bail!("failed to send {} to {}, which has ended", signal.name(), self.name);
         }

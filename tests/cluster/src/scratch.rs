@@ -100,16 +100,16 @@ impl Scratch {
 
     /// A path in the directory for a log of this name that no other log has.
     pub(crate) fn new_log(&self, name: &str) -> anyhow::Result<PathBuf> {
-        for number in 1.. {
+        let mut number = 1;
+        loop {
             let file = if number == 1 { format!("{name}.log") } else { format!("{name}-{number}.log") };
             let path = self.path.join(file);
             match fs::File::create_new(&path) {
                 Ok(_) => return Ok(path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
                 Err(error) => return Err(error).context(format!("failed to create {}", path.display())),
             }
         }
-        unreachable!("the numbers do not end")
     }
 
     fn watch_over(path: PathBuf) -> anyhow::Result<Self> {

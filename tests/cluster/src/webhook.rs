@@ -56,6 +56,8 @@ pub struct WebhookOptions {
     pub failure_policy: FailurePolicy,
     /// Restricts it to one namespace, so that tests on one control plane do not meet each other's webhooks.
     pub only_namespace: Option<String>,
+    /// Restricts it to namespaces with these labels, for a test that needs several of its own.
+    pub namespace_labels: BTreeMap<String, String>,
     /// Whether the namespace has to have opted in by its label; a second webhook of a test need not ask for that.
     pub opt_in: bool,
 }
@@ -70,6 +72,7 @@ impl WebhookOptions {
             ca_bundle: ca_bundle.into(),
             failure_policy: FailurePolicy::default(),
             only_namespace: None,
+            namespace_labels: BTreeMap::new(),
             opt_in: true,
         }
     }
@@ -77,7 +80,7 @@ impl WebhookOptions {
     /// The configuration object for the API server.
     #[must_use]
     pub fn configuration(&self) -> MutatingWebhookConfiguration {
-        let mut labels = BTreeMap::new();
+        let mut labels = self.namespace_labels.clone();
         if self.opt_in {
             labels.insert(OPT_IN_LABEL.0.to_owned(), OPT_IN_LABEL.1.to_owned());
         }

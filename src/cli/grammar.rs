@@ -1,0 +1,232 @@
+//! What can be typed, and nothing about what it leads to.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use fermata_core::{ServerVersion, opt_in::PREFIX};
+
+use super::{Exit, serve::ServeOptions};
+
+/// Gives every Kubernetes Pod a correct ending.
+///
+/// Fermata is a mutating admission webhook. It lets a Pod that is being deleted go on serving until the network has
+/// forgotten it, and gives its program enough time after the stop signal, so that a deploy causes no 502.
+#[derive(Debug, Parser)]
+#[command(name = "fermata", version, propagate_version = true, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer the API server: run as the admission webhook
+    ///
+    /// Answer the API server's reviews as a mutating admission webhook, until told to end. The first TERM or INT ends
+    /// it in good order: unready at once, it goes on answering for the drain time and then finishes what is in flight.
+    /// A second one ends it at once.
+    Serve(Box<ServeOptions>),
+    /// Show what the webhook would make of manifests
+    ///
+    /// Show what the webhook would make of manifests, without a cluster. The decision is the very code that answers the
+    /// API server. Objects other than Pods and those that make Pods pass through untouched.
+    #[command(after_long_help = preview_help())]
+    Preview(PreviewOptions),
+    /// Draw how Pods end, before and after, and say why
+    ///
+    /// Draw how the Pods of manifests end, from their deletion to the last kill: without Fermata and with it, each
+    /// container on its own line, with who asked for what.
+    #[command(after_long_help = explain_help())]
+    Explain(ExplainOptions),
+    /// Print a script that completes the command line
+    ///
+    /// Print a script that completes the command line, for one shell.
+    #[command(
+        after_long_help = "Example, for bash:\n  fermata completions bash > ~/.local/share/bash-completion/completions/fermata"
+    )]
+    Completions(CompletionsOptions),
+}
+
+/// What `preview` is told.
+#[derive(Debug, Args)]
+pub struct PreviewOptions {
+    /// What is read.
+    #[command(flatten)]
+    pub input: InputOptions,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: PreviewFormat,
+    /// When to colour a diff
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// What `explain` is told.
+#[derive(Debug, Args)]
+pub struct ExplainOptions {
+    /// What is read.
+    #[command(flatten)]
+    pub input: InputOptions,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: ExplainFormat,
+    /// Draw a picture into this file as well
+    ///
+    /// Draw a picture as SVG, 16 by 9, fit for a slide. Of several Pods each gets a file of its own, with a number before
+    /// the suffix from the second one on: ending.svg, ending-2.svg.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// What `completions` is told.
+#[derive(Debug, Args)]
+pub struct CompletionsOptions {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// What manifests are read, and what only a cluster would know about them.
+#[derive(Debug, Args)]
+pub struct InputOptions {
+    /// Manifests: files, folders, or - for standard input
+    ///
+    /// Manifests in YAML or JSON: files, folders with every *.yaml, *.yml and *.json below them except hidden ones, or - for
+    /// standard input.
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The namespace of objects that name none
+    #[arg(short, long, default_value = "default", value_name = "NAME")]
+    pub namespace: String,
+    /// An annotation that every Namespace has, such as fermata.dev/drain=30s
+    ///
+    /// An annotation that every Namespace has, as if it were written on it; it wins over one that the input's own Namespaces
+    /// have. Can be given several times. Without it Namespaces count as opted in and without annotations, except those that are
+    /// in the input, in whichever file: their label and annotations count.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub namespace_annotation: Vec<NamespaceAnnotation>,
+    /// The operator's config file, as `serve` reads it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The API server's version, such as 1.29; a current one by default
+    #[arg(long, value_name = "VERSION")]
+    pub server_version: Option<ServerVersion>,
+    /// Exit with 0 where Pods would be changed
+    ///
+    /// Exit with 0 also where Pods would be changed, for pipelines under `set -e`.
+    #[arg(long)]
+    pub exit_zero: bool,
+    /// Print no warnings and notes
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What `preview` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PreviewFormat {
+    /// The manifests as they are, with the Pods and templates patched
+    #[default]
+    Yaml,
+    /// What changes, as a unified diff
+    Diff,
+    /// One JSON Patch (RFC 6902) a Pod, a line each, relative to the Pod
+    Patch,
+    /// One JSON document with everything about every Pod
+    Json,
+}
+
+/// What `explain` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// A drawing in characters
+    #[default]
+    Text,
+    /// One JSON document with everything about every Pod
+    Json,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// An annotation, as `KEY=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceAnnotation {
+    /// What stands before the first `=`.
+    pub key: String,
+    /// What stands behind it.
+    pub value: String,
+}
+
+impl FromStr for NamespaceAnnotation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = format!("expected an annotation such as {PREFIX}/drain=30s");
+        let (key, value) = text.split_once('=').ok_or(&example)?;
+        let (prefix, name) = key.split_once('/').ok_or(&example)?;
+        if !prefix.ends_with(PREFIX) || name.is_empty() {
+            return Err(format!("{example}; others do not matter here"));
+        }
+        Ok(Self { key: key.to_owned(), value: value.to_owned() })
+    }
+}
+
+fn preview_help() -> String {
+    let examples = "\
+Examples:
+  fermata preview deploy.yaml                     the patched manifest
+  fermata preview -o diff deploy/                 what would change, in a whole folder
+  helm template shop | fermata preview -          what Helm makes, patched
+  kubectl get deploy -A -o yaml | fermata preview -o patch -
+  fermata preview --namespace-annotation fermata.dev/drain=30s deploy.yaml
+
+";
+    examples.to_owned() + &Exit::help()
+}
+
+fn explain_help() -> String {
+    let examples = "\
+Examples:
+  fermata explain deploy.yaml                     the ending of its Pods, before and after
+  fermata explain --svg ending.svg deploy.yaml    the same as a picture
+  fermata explain -o json deploy.yaml             the same as data
+
+";
+    examples.to_owned() + &Exit::help()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::{Arguments, NamespaceAnnotation};
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn annotations_are_pairs() {
+        let annotation = NamespaceAnnotation { key: "fermata.dev/drain".into(), value: "a=b".into() };
+        assert_eq!("fermata.dev/drain=a=b".parse(), Ok(annotation));
+        for text in ["", "drain=30s", "fermata.dev/drain", "fermata.dev/=3", "example.com/drain=3"] {
+            assert!(text.parse::<NamespaceAnnotation>().is_err(), "{text}");
+        }
+    }
+}
