@@ -55,7 +55,7 @@ pub struct ServeOptions {
     pub admin_listen: SocketAddr,
 
     /// Certificate chain as PEM, leaf first; read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_key", required_unless_present = "tls_self_signed")]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's key as PEM; read again when it changes

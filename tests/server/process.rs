@@ -1,0 +1,101 @@
+//! The program itself, as a process.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use serde_json::Value;
+
+use crate::client::{Client, Trust, eventually};
+
+/// A new folder of this test run's own.
+pub(crate) fn scratch() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("server-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// `fermata serve`, on free ports, killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) trust: Trust,
+}
+
+fn command(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fermata"));
+    command.args(["serve", "--log-format", "json"]);
+    for option in ["--listen", "--admin-listen"] {
+        if !options.contains(&option) {
+            command.args([option, "127.0.0.1:0"]);
+        }
+    }
+    for variable in ["KUBECONFIG", "KUBERNETES_SERVICE_HOST", "POD_NAMESPACE", "FERMATA_LOG"] {
+        command.env_remove(variable);
+    }
+    command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+impl Process {
+    /// Starts it with a certificate of its own.
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let authority = scratch().join("ca.pem");
+        let mut command = command(options);
+        command.args(["--tls-self-signed", "--tls-ca-out"]).arg(&authority);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = lines
+            .by_ref()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .find(|line| line["message"] == "serving")
+            .expect("it has ended before it served");
+        // The pipe must not fill up.
+        thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
+        let trust = Trust::in_authorities([fs::read_to_string(authority).unwrap().as_str()]);
+        Self { child, address: address("reviews"), admin: address("admin"), trust }
+    }
+
+    /// Starts it where it cannot start, and gives back what it says.
+    pub(crate) fn fails(options: &[&str]) -> String {
+        let output = command(options).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address, &self.trust).unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    }
+
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("it has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
