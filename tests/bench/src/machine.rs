@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, thread::available_parallelism};
 
 use serde::Serialize;
 
-use crate::memory_use::field;
+use crate::process_use::field;
 
 /// The machine and the versions.
 #[derive(Clone, Debug, Serialize)]

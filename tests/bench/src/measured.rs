@@ -53,13 +53,19 @@ impl Measured {
         self.latencies.len()
     }
 
-    /// Right answers a second.
+    /// Right answers, to reckon with.
     #[must_use]
-    pub(crate) fn rate(&self) -> f64 {
+    pub(crate) fn count(&self) -> f64 {
         // Exact up to 2^53 answers.
         #[expect(clippy::cast_precision_loss)]
         let answers = self.answers() as f64;
-        answers / self.took.as_secs_f64()
+        answers
+    }
+
+    /// Right answers a second.
+    #[must_use]
+    pub(crate) fn rate(&self) -> f64 {
+        self.count() / self.took.as_secs_f64()
     }
 
     /// The latencies in short.
