@@ -26,7 +26,9 @@ pub(crate) fn answer(body: &[u8]) -> serde_json::Result<Vec<u8>> {
     }
     let grace = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30) + 15;
     patch.push(json!({ "op": "replace", "path": "/spec/terminationGracePeriodSeconds", "value": grace }));
-    let status = json!({ "version": "0.1.0", "gracePeriodSeconds": grace, "drain": drained }).to_string();
+    let status =
+        json!({ "version": env!("CARGO_PKG_VERSION"), "gracePeriodSeconds": grace, "drain": drained })
+            .to_string();
     patch.push(json!({ "op": "add", "path": "/metadata/annotations/fermata.dev~1status", "value": status }));
     let answer = json!({
         "apiVersion": "admission.k8s.io/v1",

@@ -16,8 +16,6 @@ pub(crate) struct Sample {
     pub(crate) uid: String,
     /// How large the Pod in it is, in bytes.
     pub(crate) pod: usize,
-    /// How many containers get a drain.
-    pub(crate) containers: usize,
 }
 
 /// A small generator of pseudo-random numbers (SplitMix64): the same seed gives the same samples anywhere.
@@ -80,7 +78,7 @@ fn sample(random: &mut Random, index: usize) -> Sample {
             "options": { "kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1" },
         },
     });
-    Sample { body: review.to_string().into_bytes(), uid, pod, containers }
+    Sample { body: review.to_string().into_bytes(), uid, pod }
 }
 
 fn pod(random: &mut Random, containers: usize, environment: usize) -> Value {
@@ -146,7 +144,7 @@ fn pod(random: &mut Random, containers: usize, environment: usize) -> Value {
                 "fieldsV1": {
                     "f:metadata": { "f:generateName": {}, "f:labels": { ".": {}, "f:app": {}, "f:pod-template-hash": {} },
                         "f:ownerReferences": { ".": {}, "k:{\"uid\":\"6c1d1e2f-3b4a-4c5d-8e9f-0a1b2c3d4e5f\"}": {} } },
-                    "f:spec": { "f:containers": serde_json::Map::from_iter(managed), "f:dnsPolicy": {}, "f:enableServiceLinks": {},
+                    "f:spec": { "f:containers": managed.collect::<serde_json::Map<_, _>>(), "f:dnsPolicy": {}, "f:enableServiceLinks": {},
                         "f:restartPolicy": {}, "f:schedulerName": {}, "f:securityContext": {}, "f:terminationGracePeriodSeconds": {} }
                 }
             }]

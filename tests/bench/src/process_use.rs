@@ -1,0 +1,61 @@
+//! What a process uses of memory and processor, as Linux tells it under `/proc`.
+
+use std::{fs, time::Duration};
+
+use anyhow::Context as _;
+
+/// The physical memory that a process has now (`VmRSS`), in MiB.
+///
+/// # Errors
+///
+/// When there is no `/proc`, or the process is gone.
+pub(crate) fn resident(process: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
+    let kibibytes = field(&status, "VmRSS:").with_context(|| format!("expected VmRSS in {path}"))?;
+    Ok(f64::from(kibibytes) / 1024.0)
+}
+
+/// The time for which all threads of a process together have been on a processor.
+///
+/// # Errors
+///
+/// When there is no `/proc`, or the process is gone.
+pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
+    let path = format!("/proc/{process}/task");
+    let mut nanoseconds = 0;
+    for thread in fs::read_dir(&path).with_context(|| format!("failed to read {path}"))? {
+        let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let running = schedstat.split_ascii_whitespace().next().context("expected a time in schedstat")?;
+        nanoseconds += running.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// A field of `/proc/PID/status` or `/proc/meminfo`, in KiB.
+#[must_use]
+pub(crate) fn field(status: &str, name: &str) -> Option<u32> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+    value.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_takes_processor_time() -> anyhow::Result<()> {
+        let before = processor_time(std::process::id())?;
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_millis(50) {}
+        assert!(processor_time(std::process::id())? > before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_field_is_found_by_its_name() {
+        let status = "Name:\tfermata\nVmHWM:\t    9000 kB\nVmRSS:\t    8192 kB\nThreads:\t1\n";
+        assert_eq!(field(status, "VmRSS:"), Some(8192));
+        assert_eq!(field(status, "Threads:"), None);
+    }
+}
