@@ -11,8 +11,7 @@
 //!   longest. That needs a list of connections and of what each is doing.
 //! - That same list gives the timeouts without a timer a request: one sweep looks at all of them.
 //!
-//! The routes are a `match` in each handler. A router would box a future and a body per request to choose between
-//! two paths.
+//! What stands behind the connections is axum: a router for each of the two ports.
 
 pub mod admin;
 mod body;
@@ -27,4 +26,3 @@ mod stream;
 pub use connections::{ConnectionLimits, Connections};
 pub use ending::Ending;
 pub use listener::{Listener, Transport};
-pub use respond::{Answer, Respond};

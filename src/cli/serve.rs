@@ -20,8 +20,8 @@ use crate::{
     config::live::{ConfigWatch, LiveSettings},
     server::{
         ConnectionLimits, Connections, Ending, Listener, Transport,
-        admin::Admin,
-        mutate::{Admission, ReviewLimits, Reviews},
+        admin::{self, Admin},
+        mutate::{self, Admission, ReviewLimits},
     },
     telemetry::{
         Conditions, Metrics,
@@ -219,10 +219,13 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         "serving"
     );
     let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)));
-    let reviews =
-        tokio::spawn(reviews_port.serve(transport, connections, Reviews(admission), ending.clone()));
+    let router = mutate::router(Arc::clone(&admission));
+    let crowded = move || admission.crowded();
+    let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
     let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
-    tokio::spawn(admin_port.serve(Transport::Plain, Connections::new(admin_limits), admin, admin_ending));
+    let admin_connections = Connections::new(admin_limits);
+    let router = admin::router(admin);
+    tokio::spawn(admin_port.serve(Transport::Plain, admin_connections, router, || {}, admin_ending));
 
     let first = signals.next().await;
     tracing::info!(signal = first.name(), %drain, "ending; a second signal ends at once");

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 
-use hyper::{
-    Method, Request, StatusCode,
-    body::Incoming,
-    header::{ALLOW, HeaderValue},
-};
+use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 
 use super::{
-    Connections, Respond,
-    respond::{Answer, answer, text},
+    Connections,
+    respond::{answer, text},
 };
 use crate::{
     server::mutate::Admission,
@@ -34,26 +30,25 @@ pub struct Admin {
     pub admission: Arc<Admission>,
 }
 
-impl Respond for Admin {
-    async fn respond(&self, request: Request<Incoming>) -> Answer {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
-        }
-        match request.uri().path() {
-            "/livez" => text(StatusCode::OK, "ok\n"),
-            "/readyz" => {
-                let (ready, page) = self.conditions.report();
-                text(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, page)
-            }
-            "/metrics" => {
-                let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-                self.metrics.connections.set(count(self.connections.count()));
-                self.metrics.body_bytes.set(count(self.admission.body_bytes()));
-                answer(StatusCode::OK, OPEN_METRICS, self.metrics.page().into())
-            }
-            _ => text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"),
-        }
-    }
+/// The routes.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(async || text(StatusCode::OK, "ok\n")))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .method_not_allowed_fallback(async || text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n"))
+        .fallback(async || text(StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
+        .with_state(admin)
+}
+
+async fn ready(State(admin): State<Admin>) -> Response {
+    let (ready, page) = admin.conditions.report();
+    text(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, page)
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    admin.metrics.connections.set(count(admin.connections.count()));
+    admin.metrics.body_bytes.set(count(admin.admission.body_bytes()));
+    answer(StatusCode::OK, OPEN_METRICS, admin.metrics.page().into())
 }

@@ -1,8 +1,8 @@
 //! Reads a request's body, within limits for one and for all.
 
+use axum::body::HttpBody as _;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
@@ -53,7 +53,7 @@ pub(super) struct Body<'a> {
 
 /// Reads a whole body until the deadline.
 pub(super) async fn read(
-    body: Incoming,
+    body: axum::body::Body,
     budget: &BodyBudget,
     deadline: Instant,
 ) -> Result<Body<'_>, Refusal> {
@@ -66,7 +66,7 @@ pub(super) async fn read(
 }
 
 async fn collect(
-    mut body: Incoming,
+    mut body: axum::body::Body,
     length: Option<usize>,
     budget: &BodyBudget,
 ) -> Result<Body<'_>, Refusal> {

@@ -2,21 +2,24 @@
 
 use std::{convert::Infallible, sync::Arc};
 
+use axum::{
+    Router,
+    http::header::{CONNECTION, HeaderValue},
+};
 use hyper::{
     Request,
     body::Incoming,
-    header::{CONNECTION, HeaderValue},
     server::conn::http1,
-    service::service_fn,
+    service::{Service as _, service_fn},
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 
 use super::{
-    Ending, Respond,
+    Ending,
     connections::{Connection, Phase, Place},
     listener::Transport,
     stream::PhasedStream,
@@ -30,16 +33,16 @@ pub(super) async fn serve(
     stream: TcpStream,
     place: Place,
     transport: Transport,
-    respond: impl Respond,
+    router: Router,
     ending: Ending,
 ) {
     let connection = Arc::clone(&place.connection);
     // Answers are written whole, so waiting for more to put in a packet is only waiting.
     let _ = stream.set_nodelay(true);
     match transport {
-        Transport::Plain => exchange(stream, connection, respond, ending).await,
+        Transport::Plain => exchange(stream, connection, router, ending).await,
         Transport::Tls(acceptor) => match acceptor.accept(stream).await {
-            Ok(stream) => exchange(stream, connection, respond, ending).await,
+            Ok(stream) => exchange(stream, connection, router, ending).await,
             // Port scans and health checks by TCP end here, so it is nothing to report.
             Err(error) => tracing::debug!(%error, "a TLS handshake has failed"),
         },
@@ -47,18 +50,19 @@ pub(super) async fn serve(
     drop(place);
 }
 
-async fn exchange<S>(stream: S, connection: Arc<Connection>, respond: impl Respond, ending: Ending)
+async fn exchange<S>(stream: S, connection: Arc<Connection>, router: Router, ending: Ending)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     connection.enter(Phase::Fresh);
     let stream = PhasedStream::new(stream, Arc::clone(&connection));
+    let router = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
         connection.enter(Phase::Request);
-        let answering = respond.respond(request);
+        let answering = router.call(request);
         let (connection, ending) = (&connection, &ending);
         async move {
-            let mut answer = answering.await;
+            let mut answer = answering.await?;
             if ending.has_begun() {
                 // API servers go on using an open connection long after the Pod is out of the endpoints
                 // (kubernetes/kubernetes#127335); this sends them to another replica.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
+use axum::Router;
 use futures_util::FutureExt;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -15,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Connections, Ending, Respond, connection};
+use super::{Connections, Ending, connection};
 
 /// How often to say that connections cannot be accepted, while that is so.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -62,12 +63,14 @@ impl Listener {
         self.address
     }
 
-    /// Serves until the end has come, and then until the work at hand is done.
+    /// Serves until the end has come, and then until the work at hand is done. `crowded` is called for each
+    /// connection that is refused because there are too many.
     pub async fn serve(
         self,
         transport: Transport,
         connections: Arc<Connections>,
-        respond: impl Respond,
+        router: Router,
+        crowded: impl Fn() + Send + Sync,
         ending: Ending,
     ) {
         let mut sweeps = interval(connections.sweep_interval());
@@ -79,14 +82,14 @@ impl Listener {
                 () = ending.close() => break,
                 _ = sweeps.tick() => connections.sweep(),
                 accepted = self.socket.accept() => match accepted {
-                    Ok((stream, _)) => start(stream, &transport, &connections, &respond, &ending),
+                    Ok((stream, _)) => start(stream, &transport, &connections, &router, &crowded, &ending),
                     Err(error) => pause(&error, &mut reported).await,
                 },
             }
         }
         // Whoever stands in the queue has been promised a connection by the kernel.
         while let Some(Ok((stream, _))) = self.socket.accept().now_or_never() {
-            start(stream, &transport, &connections, &respond, &ending);
+            start(stream, &transport, &connections, &router, &crowded, &ending);
         }
         drop(self.socket);
         finish(&connections, &ending).await;
@@ -97,15 +100,16 @@ fn start(
     stream: TcpStream,
     transport: &Transport,
     connections: &Arc<Connections>,
-    respond: &impl Respond,
+    router: &Router,
+    crowded: &impl Fn(),
     ending: &Ending,
 ) {
     let Some(place) = connections.admit() else {
-        respond.crowded();
+        crowded();
         return;
     };
     let connection = Arc::clone(&place.connection);
-    let serving = connection::serve(stream, place, transport.clone(), respond.clone(), ending.clone());
+    let serving = connection::serve(stream, place, transport.clone(), router.clone(), ending.clone());
     connection.runs_in(tokio::spawn(serving).abort_handle());
 }
 

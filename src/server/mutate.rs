@@ -10,22 +10,27 @@ use std::{
     time::Duration,
 };
 
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    },
+    response::Response,
+    routing::post,
+};
 use fermata_core::{
     pod::Pod,
     review::{Decision, MalformedReview, Review, Verdict},
     settings::Settings,
 };
-use hyper::{
-    HeaderMap, Method, Request, StatusCode,
-    body::Incoming,
-    header::{ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
-};
 use tokio::{task::block_in_place, time::Instant};
 
 use super::{
-    Respond, body,
+    body,
     body::BodyBudget,
-    respond::{Answer, answer, text},
+    respond::{answer, text},
 };
 use crate::{
     cluster::Cluster,
@@ -93,10 +98,10 @@ impl Admission {
         self.budget.taken()
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Refused> {
+    async fn answer(&self, request: Request) -> Result<Response, Refused> {
         let begun = Instant::now();
         let deadline = begun + self.limits.deadline;
-        expect_review(&request)?;
+        expect_review(request.headers())?;
         let body = body::read(request.into_body(), &self.budget, deadline).await?;
         let large = body.bytes.len() > LARGE;
         let review = self.guarded(large, || Review::parse(&body.bytes)).ok_or(Refusal::Panic)??;
@@ -105,6 +110,18 @@ impl Admission {
         self.metrics.review(decision.verdict, took);
         log(&review, &decision, took);
         Ok(answer(StatusCode::OK, "application/json", decision.body.into()))
+    }
+
+    fn refuse(&self, refused: Refused) -> Response {
+        self.metrics.refused(refused.reason);
+        tracing::debug!(reason = refused.reason.as_str(), detail = refused.detail, "refused a request");
+        refused.answer()
+    }
+
+    /// Counts a connection that was refused because there were too many.
+    pub fn crowded(&self) {
+        self.metrics.refused(Refusal::Connections);
+        tracing::debug!("refused a connection: all are busy");
     }
 
     async fn decision(&self, review: &Review<'_>, large: bool, deadline: Instant) -> Decision {
@@ -181,7 +198,7 @@ impl From<MalformedReview> for Refused {
 }
 
 impl Refused {
-    fn answer(self) -> Answer {
+    fn answer(self) -> Response {
         let (status, reason) = match self.reason {
             Refusal::NotFound => (StatusCode::NOT_FOUND, "reviews are answered at /mutate"),
             Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "a review comes by POST"),
@@ -198,9 +215,6 @@ impl Refused {
         let line = self.detail.unwrap_or_else(|| reason.to_owned()).replace(char::is_control, " ") + "\n";
         let mut answer = text(status, line);
         let headers = answer.headers_mut();
-        if self.reason == Refusal::Method {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
-        }
         if self.reason == Refusal::Busy {
             // client-go waits for as long, and tries again.
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -214,14 +228,7 @@ impl Refused {
 }
 
 /// Checks everything that can be checked before the body.
-fn expect_review(request: &Request<Incoming>) -> Result<(), Refusal> {
-    if request.uri().path() != PATH {
-        return Err(Refusal::NotFound);
-    }
-    if request.method() != Method::POST {
-        return Err(Refusal::Method);
-    }
-    let headers = request.headers();
+fn expect_review(headers: &HeaderMap) -> Result<(), Refusal> {
     if !is_json(headers) {
         return Err(Refusal::MediaType);
     }
@@ -238,28 +245,17 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
-/// The admission port's requests.
-#[derive(Clone)]
-pub struct Reviews(pub Arc<Admission>);
+/// The routes.
+pub fn router(admission: Arc<Admission>) -> Router {
+    Router::new()
+        .route(PATH, post(review))
+        .method_not_allowed_fallback(async |State(admission): State<Arc<Admission>>| {
+            admission.refuse(Refusal::Method.into())
+        })
+        .fallback(async |State(admission): State<Arc<Admission>>| admission.refuse(Refusal::NotFound.into()))
+        .with_state(admission)
+}
 
-impl Respond for Reviews {
-    async fn respond(&self, request: Request<Incoming>) -> Answer {
-        match self.0.answer(request).await {
-            Ok(answer) => answer,
-            Err(refused) => {
-                self.0.metrics.refused(refused.reason);
-                tracing::debug!(
-                    reason = refused.reason.as_str(),
-                    detail = refused.detail,
-                    "refused a request"
-                );
-                refused.answer()
-            }
-        }
-    }
-
-    fn crowded(&self) {
-        self.0.metrics.refused(Refusal::Connections);
-        tracing::debug!("refused a connection: all are busy");
-    }
+async fn review(State(admission): State<Arc<Admission>>, request: Request) -> Response {
+    admission.answer(request).await.unwrap_or_else(|refused| admission.refuse(refused))
 }

@@ -262,9 +262,9 @@ fn a_panic_costs_one_review_its_patch_and_nothing_else() {
     let mut client = served.client();
     for bytes in [0, 300 << 10] {
         let body = review(|review| {
-            let metadata = &mut review["request"]["object"]["metadata"];
-            metadata["name"] = "panic".into();
-            metadata["annotations"] = json!({ "a/b": "x".repeat(bytes) });
+            let object = &mut review["request"]["object"];
+            object["metadata"]["name"] = "panic".into();
+            object["spec"]["padding"] = "x".repeat(bytes).into();
         });
         let answer = client.review(&body).unwrap();
         assert!(patch(&answer).is_empty());

@@ -7,8 +7,8 @@ use fermata::{
     config::live::LiveSettings,
     server::{
         ConnectionLimits, Connections, Ending, Listener, Transport,
-        admin::Admin,
-        mutate::{Admission, Decide, ReviewLimits, Reviews},
+        admin::{self, Admin},
+        mutate::{self, Admission, Decide, ReviewLimits},
     },
     telemetry::{Conditions, Metrics},
     tls::{self, CertificateHolder, self_signed},
@@ -72,9 +72,17 @@ impl Setup {
             admission: Arc::clone(&admission),
         };
         let listed = Arc::clone(&connections);
-        runtime.spawn(reviews.serve(transport, listed, Reviews(admission), Ending::default()));
+        let router = mutate::router(Arc::clone(&admission));
+        runtime.spawn(reviews.serve(
+            transport,
+            listed,
+            router,
+            move || admission.crowded(),
+            Ending::default(),
+        ));
         let admin_connections = Connections::new(ConnectionLimits::default());
-        runtime.spawn(admin.serve(Transport::Plain, admin_connections, pages, Ending::default()));
+        let router = admin::router(pages);
+        runtime.spawn(admin.serve(Transport::Plain, admin_connections, router, || {}, Ending::default()));
         Served {
             address,
             admin: admin_address,

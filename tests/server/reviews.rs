@@ -32,7 +32,7 @@ pub(crate) fn plain() -> Vec<u8> {
 /// A review with so many bytes more, in an annotation of somebody else.
 pub(crate) fn padded(bytes: usize) -> Vec<u8> {
     review(|review| {
-        review["request"]["object"]["metadata"]["annotations"] = json!({ "a/b": "x".repeat(bytes) });
+        review["request"]["object"]["spec"]["padding"] = "x".repeat(bytes).into();
     })
 }
 

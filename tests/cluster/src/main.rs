@@ -49,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Assets => assets().await,
         Command::Try { fermata, keep } => {
-            if let Some(trial) = unless_stopped(trial::run(&fermata)).await? {
+            if let Some(trial) = Box::pin(unless_stopped(trial::run(&fermata))).await? {
                 if keep {
                     trial.print_how_to_reach();
                     told_to_stop().await?;

@@ -202,9 +202,9 @@ fn print_difference(before: &str, after: &str) {
         };
         let line = change.value().trim_end();
         if colours && !colour.is_empty() {
-            println!("{colour}{sign} {line}\x1b[0m")
+            println!("{colour}{sign} {line}\x1b[0m");
         } else {
-            println!("{sign} {line}")
+            println!("{sign} {line}");
         }
     }
 }
