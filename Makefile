@@ -34,6 +34,7 @@ soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
 .PHONY: bench
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
 	cargo build --quiet --release --bin fermata
+	cargo build --quiet --release --package fermata-baseline
 	cargo run --quiet --release --package fermata-bench -- --fermata target/release/fermata
 
 .PHONY: golden

@@ -1,28 +1,35 @@
 //! One review, bytes in to bytes out, on one thread: Fermata's core against the naive way.
+//!
+//! Both run in the baseline's process, which is built with the features that the naive way would have.
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use fermata_core::{
-    review::Review,
-    settings::{ClusterSettings, Settings},
-};
-use serde::Serialize;
-use serde_json::Value;
+use fermata_baseline::naive;
+use fermata_test_cluster::process::{Process, Program};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use crate::{
     expected::Expected,
     goal::{Goal, Target},
-    measured::{median, micros},
-    naive,
-    reviews::{Sample, samples},
+    measured::median,
+    reviews::samples,
+    setup::Setup,
 };
 
 /// Different reviews.
 const SAMPLES: usize = 500;
+
+/// More than any machine needs.
+const BOUND: Duration = Duration::from_mins(2);
+
+/// Mean time of one review in each round, as the baseline's process prints it.
+#[derive(Debug, Deserialize)]
+struct Times {
+    core_us: Vec<f64>,
+    naive_us: Vec<f64>,
+}
 
 /// The outcome of the comparison.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -48,17 +55,19 @@ impl CoreReview {
     /// # Errors
     ///
     /// When one of the two gives a wrong answer: then a comparison would mean nothing.
-    pub(crate) fn measure(rounds: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn measure(setup: &Setup) -> anyhow::Result<Self> {
         let samples = samples(SAMPLES);
+        let mut lines = Vec::new();
         for sample in &samples {
-            same(sample)?;
+            // The other process compares the core's answers with these.
+            Expected::of(sample)?.check(&naive::answer(&sample.body)?)?;
+            lines.extend_from_slice(&sample.body);
+            lines.push(b'\n');
         }
-        let mut core = Vec::with_capacity(rounds);
-        let mut naive = Vec::with_capacity(rounds);
-        for _ in 0..rounds {
-            core.push(micros(time(&samples, core_answer)));
-            naive.push(micros(time(&samples, |body| naive::answer(body).unwrap_or_default())));
-        }
+        let reviews = setup.scratch.path().join("reviews.jsonl");
+        fs::write(&reviews, lines)?;
+        let rounds = setup.effort.core_rounds;
+        let Times { core_us, naive_us } = times(setup, &reviews, rounds).await?;
         let mut sizes: Vec<usize> = samples.iter().map(|sample| sample.pod).collect();
         sizes.sort_unstable();
         Ok(Self {
@@ -66,9 +75,9 @@ impl CoreReview {
             reviews: SAMPLES,
             pod_p50_bytes: sizes[SAMPLES / 2],
             pod_p95_bytes: sizes[SAMPLES * 95 / 100],
-            ratio: median(core.iter().zip(&naive).map(|(core, naive)| naive / core)),
-            core_us: median(core),
-            naive_us: median(naive),
+            ratio: median(core_us.iter().zip(&naive_us).map(|(core, naive)| naive / core)),
+            core_us: median(core_us),
+            naive_us: median(naive_us),
         })
     }
 
@@ -97,42 +106,14 @@ impl CoreReview {
     }
 }
 
-fn time(samples: &[Sample], answer: impl Fn(&[u8]) -> Vec<u8>) -> Duration {
-    let start = Instant::now();
-    for sample in samples {
-        black_box(answer(black_box(&sample.body)));
-    }
-    start.elapsed() / u32::try_from(samples.len()).unwrap_or(1)
-}
-
-fn core_answer(body: &[u8]) -> Vec<u8> {
-    static CLUSTER: std::sync::LazyLock<ClusterSettings> = std::sync::LazyLock::new(ClusterSettings::default);
-    let settings = Settings {
-        cluster: &CLUSTER,
-        namespace: None,
-        namespace_name: None,
-        own_namespace: None,
-        server: None,
-    };
-    Review::parse(body).map(|review| review.decide(&settings).body).unwrap_or_default()
-}
-
-fn same(sample: &Sample) -> anyhow::Result<()> {
-    let (core, naive) = (core_answer(&sample.body), naive::answer(&sample.body)?);
-    let expected = Expected::of(sample)?;
-    expected.check(&core)?;
-    expected.check(&naive)?;
-    // Both right is not enough: a shorter patch to the same end would be less work.
-    let core: Value = serde_json::from_slice(&core)?;
-    let naive: Value = serde_json::from_slice(&naive)?;
-    let patch = |answer: &Value| -> anyhow::Result<Value> {
-        use base64::Engine;
-        let patch = answer["response"]["patch"].as_str().context("no patch")?;
-        Ok(serde_json::from_slice(&base64::prelude::BASE64_STANDARD.decode(patch)?)?)
-    };
-    let (core, naive) = (patch(&core)?, patch(&naive)?);
-    // The last step adds the status, a text whose keys may come in any order.
-    let steps = |patch: &Value| patch.as_array().map(|patch| patch[..patch.len() - 1].to_vec());
-    ensure!(steps(&core) == steps(&naive), "the patches differ:\n{core}\n{naive}");
-    Ok(())
+async fn times(setup: &Setup, reviews: &Path, rounds: usize) -> anyhow::Result<Times> {
+    let args =
+        vec!["core".to_owned(), format!("--reviews={}", reviews.display()), format!("--rounds={rounds}")];
+    let (path, args) = setup.pinning.server_command(setup.baseline.clone(), args);
+    let program =
+        Program { name: "core".to_owned(), path, args, env: Vec::new(), grace: Duration::from_secs(1) };
+    let process = Process::start(&setup.scratch, program)?;
+    let code = timeout(BOUND, process.exited()).await.context("the comparison does not end")?;
+    ensure!(code == 0, "the comparison failed; {}", process.log_tail());
+    serde_json::from_str(process.log().trim()).with_context(|| process.log_tail())
 }

@@ -113,8 +113,10 @@ impl Expected {
 
 #[cfg(test)]
 mod tests {
+    use fermata_baseline::naive;
+
     use super::*;
-    use crate::{naive, reviews::samples};
+    use crate::reviews::samples;
 
     #[test]
     fn the_naive_answer_is_right() -> anyhow::Result<()> {

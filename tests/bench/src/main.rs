@@ -13,8 +13,6 @@ mod goal;
 mod http_response;
 mod machine;
 mod measured;
-mod naive;
-mod naive_server;
 mod one_core;
 mod open_loop;
 mod pinning;
@@ -35,14 +33,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, ValueEnum};
 
 use crate::{
     core_review::CoreReview,
     footprint::Footprint,
     goal::Goal,
     machine::Machine,
-    naive_server::NaiveServer,
     one_core::OneCore,
     report::Report,
     setup::{Effort, Setup},
@@ -51,26 +48,14 @@ use crate::{
 
 /// Measures Fermata against baselines in the same run
 #[derive(Debug, Parser)]
-#[command(name = "fermata-bench", version, args_conflicts_with_subcommands = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    run: Run,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// The baseline; started by the bench itself
-    #[command(hide = true)]
-    NaiveServer(NaiveServer),
-}
-
-#[derive(clap::Args, Debug)]
+#[command(name = "fermata-bench", version)]
 struct Run {
     /// The executable to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/fermata")]
     fermata: PathBuf,
+    /// What it is measured against; built by itself, or else it is slower than it need be
+    #[arg(long, value_name = "FILE", default_value = "target/release/fermata-baseline")]
+    baseline: PathBuf,
     /// See in half a minute whether everything works; the figures mean little
     #[arg(long)]
     quick: bool,
@@ -103,11 +88,7 @@ enum Part {
 // One thread for the generator: what is measured shall not have to share its core.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
-    let Cli { command, run } = Cli::parse();
-    match command {
-        Some(Command::NaiveServer(server)) => match server.serve().await? {},
-        None => run.measure().await,
-    }
+    Run::parse().measure().await
 }
 
 impl Run {
@@ -116,13 +97,13 @@ impl Run {
         let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
         let fermata = std::path::absolute(&self.fermata)?;
         let machine = Machine::look(&fermata);
-        let setup = Setup::new(fermata, effort)?;
+        let setup = Setup::new(fermata, std::path::absolute(&self.baseline)?, effort)?;
         println!("{}", setup.pinning.in_words());
 
         let mut goals = Vec::new();
         let mut core = None;
         if self.begins(Part::Core, "one review through the core, and the naive way") {
-            let outcome = CoreReview::measure(effort.core_rounds)?;
+            let outcome = CoreReview::measure(&setup).await?;
             finished(&mut goals, outcome.goals(), &outcome.markdown());
             core = Some(outcome);
         }

@@ -59,7 +59,7 @@ impl OneCore {
         let effort = setup.effort;
         let _pinned = setup.pinning.pin_generator()?;
         let mut fermata = Contender::start(setup, setup.one_worker()).await?;
-        let mut naive = Contender::start(setup, Kind::Naive).await?;
+        let mut naive = Contender::start(setup, setup.naive()).await?;
         for round in 1..=effort.server_rounds {
             let (ours, theirs) = (fermata.turn(effort).await?, naive.turn(effort).await?);
             println!(

@@ -106,6 +106,7 @@ fn repeat() -> String {
          which is, once etcd and the API server are built:\n\n\
          ```sh\n\
          cargo build --release --bin fermata\n\
+         cargo build --release --package fermata-baseline\n\
          cargo run --release --package fermata-bench -- --fermata target/release/fermata\n\
          ```\n\n\
          `--quick` shows in half a minute whether everything works, and writes no report; its figures mean little. \

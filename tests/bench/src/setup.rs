@@ -66,6 +66,8 @@ impl Effort {
 pub(crate) struct Setup {
     /// The `fermata` to measure.
     pub(crate) fermata: PathBuf,
+    /// What it is measured against.
+    pub(crate) baseline: PathBuf,
     /// For files and logs; removed in the end.
     pub(crate) scratch: Scratch,
     /// What the servers show.
@@ -82,10 +84,10 @@ impl Setup {
     /// # Errors
     ///
     /// When there is no place for files.
-    pub(crate) fn new(fermata: PathBuf, effort: Effort) -> anyhow::Result<Self> {
+    pub(crate) fn new(fermata: PathBuf, baseline: PathBuf, effort: Effort) -> anyhow::Result<Self> {
         let scratch = Scratch::create()?;
         let certificate = ServerCertificate::issue(&scratch)?;
-        Ok(Self { fermata, scratch, certificate, pinning: Pinning::find(), effort })
+        Ok(Self { fermata, baseline, scratch, certificate, pinning: Pinning::find(), effort })
     }
 
     /// Starts a server on the servers' core.
@@ -104,6 +106,12 @@ impl Setup {
     /// When it does not get ready.
     pub(crate) async fn start_free(&self, kind: Kind<'_>) -> anyhow::Result<Subject> {
         Subject::start(&self.scratch, &self.certificate, kind, None).await
+    }
+
+    /// The naive server.
+    #[must_use]
+    pub(crate) fn naive(&self) -> Kind<'_> {
+        Kind::Naive { binary: &self.baseline }
     }
 
     /// `fermata serve` on one thread, without a cluster.

@@ -47,7 +47,10 @@ pub(crate) enum Kind<'a> {
         kubeconfig: Option<&'a Path>,
     },
     /// The baseline.
-    Naive,
+    Naive {
+        /// The executable.
+        binary: &'a Path,
+    },
 }
 
 /// A running server. Dropping it ends it.
@@ -73,7 +76,7 @@ impl Subject {
         let mut attempt = 1;
         loop {
             let (port, admin) = (ports::free()?, ports::free()?);
-            let mut program = program(kind, certificate, port, admin)?;
+            let mut program = program(kind, certificate, port, admin);
             if let Some(pinning) = pinning {
                 (program.path, program.args) = pinning.server_command(program.path, program.args);
             }
@@ -128,12 +131,7 @@ impl Subject {
     }
 }
 
-fn program(
-    kind: Kind<'_>,
-    certificate: &ServerCertificate,
-    port: u16,
-    admin: u16,
-) -> anyhow::Result<Program> {
+fn program(kind: Kind<'_>, certificate: &ServerCertificate, port: u16, admin: u16) -> Program {
     let file = |path: &Path| path.display().to_string();
     let (name, path, args) = match kind {
         Kind::Fermata { binary, workers, kubeconfig } => {
@@ -150,20 +148,19 @@ fn program(
             args.extend(kubeconfig.map(|path| format!("--kubeconfig={}", path.display())));
             ("fermata", binary.to_owned(), args)
         }
-        Kind::Naive => {
-            let own = std::env::current_exe().context("failed to find the bench's own executable")?;
+        Kind::Naive { binary } => {
             let args = vec![
-                "naive-server".to_owned(),
+                "serve".to_owned(),
                 format!("--port={port}"),
                 format!("--certificate={}", file(&certificate.certificate)),
                 format!("--key={}", file(&certificate.key)),
             ];
-            ("naive-server", own, args)
+            ("baseline", binary.to_owned(), args)
         }
     };
     // Not the cluster of whoever runs this.
     let env = ["KUBECONFIG", "KUBERNETES_SERVICE_HOST"].map(|name| (name.to_owned(), String::new())).to_vec();
-    Ok(Program { name: name.to_owned(), path, args, env, grace: GRACE })
+    Program { name: name.to_owned(), path, args, env, grace: GRACE }
 }
 
 async fn ready(kind: Kind<'_>, address: SocketAddr, admin: u16) -> anyhow::Result<()> {
@@ -172,7 +169,7 @@ async fn ready(kind: Kind<'_>, address: SocketAddr, admin: u16) -> anyhow::Resul
         loop {
             let ready = match kind {
                 Kind::Fermata { .. } => http::get(&url).await.is_ok_and(|response| response.status == 200),
-                Kind::Naive => TcpStream::connect(address).await.is_ok(),
+                Kind::Naive { .. } => TcpStream::connect(address).await.is_ok(),
             };
             if ready {
                 return;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// # Errors
 ///
 /// When the body is not JSON.
-pub(crate) fn answer(body: &[u8]) -> serde_json::Result<Vec<u8>> {
+pub fn answer(body: &[u8]) -> serde_json::Result<Vec<u8>> {
     let review: Value = serde_json::from_slice(body)?;
     let pod = &review["request"]["object"];
     let mut patch = Vec::new();

@@ -23,7 +23,7 @@ use rustls::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::naive;
+use fermata_baseline::naive;
 
 /// Where the naive server listens, and as whom.
 #[derive(Args, Debug)]
