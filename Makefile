@@ -19,7 +19,7 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 
 .PHONY: test
 test: prerequisites lint assets ## Run all tests, those on a real API server included
-	FERMATA_CASES=$(CASES) cargo test --workspace --locked
+	FERMATA_CASES=$(CASES) cargo test --workspace --locked --no-fail-fast
 
 .PHONY: lint
 lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors

@@ -43,11 +43,11 @@ Pod/web in default  pod.yaml:1:1
   app
     before  ▼!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!░░░░░░░░░░░░░░░░░✕
     after   █████████████████████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
-    a drain of 20s, asked for by pod annotation
+    a drain of 20s (pod annotation)
   log
     before  █████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
     after   █████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
-    its own sleep of 10s is enough for the 5s asked for by container annotation
+    its own sleep of 10s is enough for a drain of 5s (container annotation)
   own
     before  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒✕
     after   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒✕
@@ -60,7 +60,8 @@ Pod/web in default  pod.yaml:1:1
 
   grace period 30s -> 40s: the drain of container app (pod annotation)
   warning: container own: no drain (own-pre-stop): its httpGet preStop hook
-    stays as it is; begin that hook with a sleep of 20s, or remove it
+    stays as it is; let its endpoint wait 20s and set own.fermata.dev/drain: 0,
+    or remove it
 
 Job/j in default  pod.yaml:19:1
   left alone (owned-by-job): a Job's Pod takes no traffic; annotate the Job's
