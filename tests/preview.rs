@@ -484,7 +484,7 @@ fn what_cannot_be_judged_is_named() {
         (pod("spec: {containers: null}"), "x.yaml:4:7: Pod/p: spec.containers: there are none"),
         (
             pod("spec: {containers: {}}"),
-            "x.yaml:4:20: Pod/p: spec.containers: invalid type: map, expected a sequence",
+            "x.yaml:4:20: Pod/p: spec.containers: invalid type: map, expected a list of containers",
         ),
         (
             pod("spec: {terminationGracePeriodSeconds: 30.5}"),
