@@ -67,7 +67,7 @@ Job/j in default  pod.yaml:19:1
   left alone (owned-by-job): a Job's Pod takes no traffic; annotate the Job's
     Pod template with fermata.dev/drain to drain it all the same
 
-█ drain: goes on serving   ! requests still arrive: 502s
+█ drain: goes on serving   ! requests may still arrive: 502s
 ░ the app's own time   ▒ its own hook, then the stop signal
 ▄ goes on until the other containers have ended   ▼ stop signal   ✕ kill
 ";
@@ -123,7 +123,7 @@ fn pictures_are_drawn_one_a_pod() {
     let read = |file: &str| std::fs::read_to_string(sandbox.path().join(file)).unwrap();
     let (first, second) = (read("ending.svg"), read("ending-2.svg"));
     assert!(first.starts_with("<svg ") && first.ends_with("</svg>\n") && first.contains(">Pod/web</text>"));
-    assert!(first.contains("requests still arrive: 502s") && first.contains("grace period 30s"));
+    assert!(first.contains("requests may still arrive: 502s") && first.contains("grace period 30s"));
     assert!(second.contains("Pod/&lt;w&amp;&quot;eb&gt;"), "{second}");
     assert!(!sandbox.path().join("ending-3.svg").exists());
     let ran = sandbox.run(&["explain", "pod.yaml", "--svg", "no/such/folder.svg"]);

@@ -144,26 +144,46 @@ impl Picture {
         let middle = top + height / 2.0;
         let size = (height * 0.5).clamp(11.0, 18.0);
         self.text((LEFT, middle + size * 0.35), size.clamp(13.0, 16.0), FAINT, "", label);
+        let failing = course.spans.iter().any(|span| span.what == What::Failing);
         for span in &course.spans {
+            let mut span = *span;
+            // The app's own time begins with the stop signal, and the requests that still arrive fall into it.
+            let half = failing && matches!(span.what, What::Failing | What::Ending);
+            if let (What::Ending, Some(stop)) = (span.what, course.stop) {
+                span.from = stop;
+            }
             let (x, to) = (self.x(span.from), self.x(span.to));
             let (fill, ink) = paint(span.what);
-            put!(
-                self.svg,
-                r#"<rect x="{x:.1}" y="{top:.1}" width="{:.1}" height="{height:.1}" fill="{fill}"/>"#,
-                to - x
-            );
+            let (top, height) = match span.what {
+                _ if !half => (top, height),
+                What::Failing => (top, height / 2.0),
+                _ => (top + height / 2.0, height / 2.0),
+            };
+            if half && span.what == What::Ending {
+                let beside = self.x(course.spans.iter().rfind(|span| span.what == What::Failing).map_or(0, |s| s.to));
+                self.rectangle((beside, top - height), (to - beside, height), fill);
+            }
+            self.rectangle((x, top), (to - x, height), fill);
+            let size = if half { size * 0.85 } else { size };
             let length = time(span.to - span.from);
             // The mark of the stop signal takes a little room at either end.
             let fits = |text: &String| width(text, size) + 28.0 <= to - x;
             if let Some(text) = words(span.what, &length).into_iter().find(fits) {
                 let anchor = r#"text-anchor="middle""#;
-                self.text((x.midpoint(to), middle + size * 0.35), size, ink, anchor, &text);
+                self.text((x.midpoint(to), top + height / 2.0 + size * 0.35), size, ink, anchor, &text);
             }
         }
         if let Some(stop) = course.stop {
             self.stop(self.x(stop), top, height);
         }
         self.kill(self.x(course.kill), middle, (height * 0.32).clamp(7.0, 9.0));
+    }
+
+    fn rectangle(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), fill: &str) {
+        put!(
+            self.svg,
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="{fill}"/>"#
+        );
     }
 
     /// A flag on a line.
@@ -250,7 +270,7 @@ fn words(what: What, length: &str) -> [String; 2] {
     match what {
         What::Serving => [format!("goes on serving, {length}"), length.to_owned()],
         // How long they do is a guess that no number should dress up.
-        What::Failing => ["requests still arrive: 502s".to_owned(), "502s".to_owned()],
+        What::Failing => ["requests may still arrive: 502s".to_owned(), "502s".to_owned()],
         What::Ending => [format!("the app's own time, {length}"), length.to_owned()],
         What::OwnHook => [format!("its own hook, at most {length}"), format!("at most {length}")],
         What::Waiting => {

@@ -61,7 +61,7 @@ impl What {
     pub(super) const fn meaning(self) -> &'static str {
         match self {
             Self::Serving => "drain: goes on serving",
-            Self::Failing => "requests still arrive: 502s",
+            Self::Failing => "requests may still arrive: 502s",
             Self::Ending => "the app's own time",
             Self::OwnHook => "its own hook, then the stop signal",
             Self::Waiting => "goes on until the other containers have ended",
