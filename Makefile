@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 # Cases a property is tried on.
 CASES ?= 2000
 SOAK_CASES ?= 100000
@@ -14,8 +17,9 @@ help: ## Show this list
 
 .PHONY: try
 try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves it running
-	@cargo build --quiet --release --bin fermata
-	@cargo run --quiet --package fermata-test-cluster -- try $(if $(filter-out 0,$(KEEP)),--keep) --fermata target/release/fermata
+	@[ -x $(TARGET)/debug/fermata-test-cluster ] || echo 'building Fermata and its test harness: some minutes, once'
+	@cargo build --locked --package fermata --package fermata-test-cluster
+	@$(TARGET)/debug/fermata-test-cluster try $(if $(filter-out 0,$(KEEP)),--keep) --fermata $(TARGET)/debug/fermata
 
 .PHONY: test
 test: prerequisites lint assets ## Run all tests, those on a real API server included
@@ -35,7 +39,7 @@ soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
 	cargo build --quiet --release --bin fermata
 	cargo build --quiet --release --package fermata-baseline
-	cargo run --quiet --release --package fermata-bench -- --fermata target/release/fermata
+	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata
 
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it

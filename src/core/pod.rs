@@ -110,7 +110,10 @@ impl<'a> Pod<'a> {
             let mut reader = serde_json::Deserializer::from_slice(json);
             let pod: Object<Self> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
                 let path = error.path().to_string();
-                UnreadablePod { path, reason: error.into_inner().to_string() }
+                // The one word of Rust that serde would show to people who have none.
+                let reason =
+                    error.into_inner().to_string().replace("expected i64", "expected a whole number");
+                UnreadablePod { path, reason }
             })?;
             // The first reading also looks at what stands behind the Pod.
             reader.end().map_err(|error| UnreadablePod { path: ".".into(), reason: error.to_string() })?;

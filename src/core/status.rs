@@ -1,5 +1,8 @@
 //! The annotation `fermata.dev/status`: what was done to a Pod, written on the Pod.
 //!
+//! It also names annotations that were ignored: the warnings about them go to whoever creates the Pod, which for
+//! a Deployment is a controller that shows them to nobody.
+//!
 //! It describes the ending that the Pod has in the end, so that a second pass finds it already right. It is
 //! never read back to decide anything: whoever copies or forges one changes nothing.
 
@@ -64,6 +67,10 @@ fn render(plan: &Plan<'_>) -> String {
             // Writing to a string cannot fail.
             let _ = write!(status, r#","{name}":{{{members}}}"#);
         }
+    }
+    let ignored: Vec<_> = plan.warnings.iter().filter_map(Warning::ignored_annotation).take(LISTED).collect();
+    if !ignored.is_empty() {
+        let _ = write!(status, r#","ignored":{}"#, serde_json::Value::from(ignored));
     }
     if unlisted > 0 {
         let _ = write!(status, r#","unlisted":{unlisted}"#);

@@ -112,6 +112,22 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// The annotation that counts for nothing, if that is what this is about.
+    #[must_use]
+    pub fn ignored_annotation(&self) -> Option<&str> {
+        match self {
+            Self::Mistake(
+                Mistake::Value { annotation, .. }
+                | Mistake::UnknownKey { annotation, .. }
+                | Mistake::NotPerContainer { annotation, .. }
+                | Mistake::ContainerOnNamespace { annotation }
+                | Mistake::UnknownContainer { annotation, .. }
+                | Mistake::NeverDrained { annotation, .. },
+            ) => Some(annotation),
+            _ => None,
+        }
+    }
+
     /// The text as it is sent, at most [`MAX_CHARACTERS`].
     #[must_use]
     pub fn text(&self) -> String {

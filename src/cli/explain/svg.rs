@@ -160,7 +160,8 @@ impl Picture {
                 _ => (top + height / 2.0, height / 2.0),
             };
             if half && span.what == What::Ending {
-                let beside = self.x(course.spans.iter().rfind(|span| span.what == What::Failing).map_or(0, |s| s.to));
+                let beside =
+                    self.x(course.spans.iter().rfind(|span| span.what == What::Failing).map_or(0, |s| s.to));
                 self.rectangle((beside, top - height), (to - beside, height), fill);
             }
             self.rectangle((x, top), (to - x, height), fill);

@@ -2,7 +2,11 @@
 
 mod trial;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -45,37 +49,54 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Assets => assets().await,
-        Command::Try { fermata, keep } => {
-            if let Some(trial) = Box::pin(unless_stopped(trial::run(&fermata))).await? {
-                if keep {
-                    trial.print_how_to_reach();
-                    told_to_stop().await?;
-                }
-                trial.stop().await?;
-            }
-            Ok(())
+async fn main() -> ExitCode {
+    match Box::pin(run(Cli::parse().command)).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
         }
+    }
+}
+
+/// What a shell reports of a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let finished = match command {
+        Command::Assets => assets().await?,
+        Command::Try { fermata, keep } => Box::pin(show(&fermata, keep)).await?,
         Command::Up { scratch, api_server_args } => {
-            up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await
+            up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await?
         }
-    }
-}
-
-async fn assets() -> anyhow::Result<()> {
-    if let Some(assets) = unless_stopped(Assets::prepare(&Binary::ALL)).await? {
-        println!("{}", assets.folder().display());
-    }
-    Ok(())
-}
-
-async fn up(options: ControlPlaneOptions) -> anyhow::Result<()> {
-    let started = Instant::now();
-    let Some(control_plane) = unless_stopped(ControlPlane::start(options)).await? else {
-        return Ok(());
     };
+    if finished.is_none() {
+        eprintln!("stopped before it was done; everything it had started is removed");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn assets() -> anyhow::Result<Option<()>> {
+    let Some(assets) = unless_stopped(Assets::prepare(&Binary::ALL)).await? else { return Ok(None) };
+    println!("{}", assets.folder().display());
+    Ok(Some(()))
+}
+
+async fn show(fermata: &Path, keep: bool) -> anyhow::Result<Option<()>> {
+    let Some(trial) = Box::pin(unless_stopped(trial::run(fermata))).await? else { return Ok(None) };
+    if keep {
+        trial.print_how_to_reach();
+        told_to_stop().await?;
+    }
+    trial.stop().await?;
+    println!("\nEverything is stopped and removed.");
+    Ok(Some(()))
+}
+
+async fn up(options: ControlPlaneOptions) -> anyhow::Result<Option<()>> {
+    let started = Instant::now();
+    let Some(control_plane) = unless_stopped(ControlPlane::start(options)).await? else { return Ok(None) };
     println!(
         "Kubernetes {} is ready at {} after {:.1} s",
         control_plane.server_version(),
@@ -89,7 +110,7 @@ async fn up(options: ControlPlaneOptions) -> anyhow::Result<()> {
     println!("logs:    {}", control_plane.scratch().path().display());
     println!("Ctrl-C stops it and removes everything.");
     told_to_stop().await?;
-    control_plane.stop().await
+    control_plane.stop().await.map(Some)
 }
 
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.
