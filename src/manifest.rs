@@ -23,4 +23,4 @@ pub(crate) use document::Syntax;
 pub(crate) use edit::{Change, Edited, edit};
 pub(crate) use fault::{Fault, Place};
 pub(crate) use source::{Source, SourceError, read};
-pub(crate) use workload::{Finding, Found, Namespace, find};
+pub(crate) use workload::{Finding, Found, Misplaced, Namespace, find};

@@ -323,7 +323,7 @@ fn a_warning_that_many_pods_share_is_told_once() {
         "{}",
         warnings[0]
     );
-    assert!(warnings[0].ends_with("(and 2 Pods more)"), "{}", warnings[0]);
+    assert!(warnings[0].ends_with("(and 2 more Pods)"), "{}", warnings[0]);
     let quiet = preview("all.yaml", &[space, POD].join("---\n"), &["-q"]);
     assert_eq!(quiet.stderr, "");
 }

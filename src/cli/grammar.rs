@@ -75,11 +75,24 @@ pub struct ExplainOptions {
     ///
     /// The picture is SVG, 16 by 9, fit for a slide. Of several Pods each gets a file of its own, with a number before the
     /// suffix from the second one on: ending.svg, ending-2.svg.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = picture)]
     pub svg: Option<PathBuf>,
     /// When to use colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub color: Color,
+}
+
+/// A file for pictures: there can be several, so standard output is no place for them.
+fn picture(file: &str) -> Result<PathBuf, &'static str> {
+    if file == "-" { Err("name a file; each Pod's picture gets its own") } else { Ok(file.into()) }
+}
+
+impl InputOptions {
+    /// What to read, in the order that was given.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.filename.iter().chain(&self.paths).cloned().collect()
+    }
 }
 
 /// What `completions` is told.
@@ -97,8 +110,11 @@ pub struct InputOptions {
     ///
     /// They are YAML or JSON, with any number of documents. Of a folder, every *.yaml, *.yml and *.json below it is read,
     /// except hidden ones.
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    #[arg(required_unless_present = "filename", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The same, as kubectl's users write it
+    #[arg(short, long, hide = true, value_name = "PATH")]
+    filename: Vec<PathBuf>,
     /// The namespace of objects that name none
     #[arg(short, long, default_value = "default", value_name = "NAME")]
     pub namespace: String,

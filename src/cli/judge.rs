@@ -19,7 +19,7 @@ use fermata_core::{
 use super::grammar::{InputOptions, NamespaceAnnotation};
 use crate::{
     config,
-    manifest::{self, Finding, Found, Place, Source, SourceError},
+    manifest::{self, Finding, Found, Misplaced, Place, Source, SourceError},
 };
 
 /// Everything that was read, and what came of it.
@@ -31,6 +31,8 @@ pub(super) struct Judgement {
     pub(super) pods: Vec<JudgedPod>,
     /// What could not be read.
     pub(super) errors: Vec<SourceError>,
+    /// Objects that make Pods, and are of a kind that is not known here.
+    pub(super) strangers: Vec<String>,
 }
 
 /// What came of one Pod, or of something that should hold one.
@@ -97,8 +99,9 @@ pub(super) fn judge(options: &InputOptions) -> Result<Judgement, config::ConfigE
         annotations: &options.namespace_annotation,
         namespaces: HashMap::new(),
     };
-    let mut judgement = Judgement { sources: Vec::new(), pods: Vec::new(), errors: Vec::new() };
-    for source in manifest::read(&options.paths) {
+    let mut judgement =
+        Judgement { sources: Vec::new(), pods: Vec::new(), errors: Vec::new(), strangers: Vec::new() };
+    for source in manifest::read(&options.paths()) {
         match source {
             Ok(source) => judgement.sources.push(source),
             Err(error) => judgement.errors.push(error),
@@ -146,6 +149,10 @@ pub(super) fn judge(options: &InputOptions) -> Result<Judgement, config::ConfigE
                 warnings: Vec::new(),
                 explanation: None,
             }),
+            Finding::Stranger { kind, name, path } => {
+                let place = place(&path);
+                judgement.strangers.push(format!("{}:{place}: {kind}/{name}", source.name));
+            }
             Finding::Namespace(_) => {}
         }
     }
@@ -207,7 +214,11 @@ impl World<'_> {
             }
         };
         let plan = plan(&pod, &settings);
-        judged.warnings = plan.warnings.iter().map(Warning::text).collect();
+        let misplaced = found.misplaced.iter().map(|misplaced| {
+            let Misplaced { annotation, found, belongs } = misplaced;
+            format!("fermata: {annotation} in {found} does nothing; it belongs in {belongs}")
+        });
+        judged.warnings = misplaced.chain(plan.warnings.iter().map(Warning::text)).collect();
         judged.explanation = Some(explain(&pod, &plan));
         judged.verdict = if let Some(message) = plan.denied() {
             Verdict::Denied(message.to_owned())

@@ -13,7 +13,7 @@ pub(super) fn errors(judgement: &Judgement) {
     for error in &judgement.errors {
         output::tell(format_args!("error: {error}"));
     }
-    if judgement.pods.is_empty() && judgement.errors.is_empty() {
+    if judgement.pods.is_empty() && judgement.errors.is_empty() && judgement.strangers.is_empty() {
         output::tell(format_args!("note: there is no Pod, and nothing that makes one, in what was read"));
     }
 }
@@ -35,6 +35,11 @@ pub(super) fn undecided(judgement: &Judgement) {
 
 /// Says why Pods are left alone, and what their authors are warned of.
 pub(super) fn notes(judgement: &Judgement) {
+    for stranger in &judgement.strangers {
+        output::tell(format_args!(
+            "note: {stranger}: a kind that is not known here; the Pods that it makes are judged when they are created"
+        ));
+    }
     for pod in &judgement.pods {
         if let Verdict::Skipped(skip) = &pod.verdict {
             output::tell(format_args!(
@@ -47,8 +52,8 @@ pub(super) fn notes(judgement: &Judgement) {
     for (pod, text, others) in warnings(&judgement.pods) {
         let others = match others {
             0 => String::new(),
-            1 => " (and one Pod more)".to_owned(),
-            others => format!(" (and {others} Pods more)"),
+            1 => " (and one more Pod)".to_owned(),
+            others => format!(" (and {others} more Pods)"),
         };
         let text = text.strip_prefix("fermata: ").unwrap_or(text);
         output::tell(format_args!("warning: {}: {text}{others}", subject(judgement, pod)));

@@ -118,6 +118,28 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All words for it: the one closed list of what can come of a container.
+    pub const WORDS: [&'static str; 3 + ContainerSkip::ALL.len()] = {
+        let mut words = ["added", "raised", "kept", "", "", "", "", "", "", "", ""];
+        let mut index = 0;
+        while index < ContainerSkip::ALL.len() {
+            words[3 + index] = ContainerSkip::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
+    /// One word for it, the same in metrics and explanations.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added(_) => "added",
+            Self::Raised(_) => "raised",
+            Self::Kept(_) => "kept",
+            Self::Skipped(reason) => reason.as_str(),
+        }
+    }
+
     /// The drain that the container has in the end.
     #[must_use]
     pub const fn drain(self) -> Option<Seconds> {

@@ -233,7 +233,9 @@ impl<'a> Review<'a> {
             let patch = format!(r#","patchType":"JSONPatch","patch":"{}""#, BASE64_STANDARD.encode(bytes));
             (Verdict::Patched, patch)
         };
-        self.answer(verdict, &verdict_fields, &plan.warnings)
+        let mut decision = self.answer(verdict, &verdict_fields, &plan.warnings);
+        decision.containers = plan.containers.iter().map(|container| container.outcome.as_str()).collect();
+        decision
     }
 
     fn answer(&self, verdict: Verdict, fields: &str, warnings: &[Warning]) -> Decision {
@@ -249,7 +251,7 @@ impl<'a> Review<'a> {
             body.push_str(&json_string(text));
         }
         body.push_str(if warnings.is_empty() { "}}" } else { "]}}" });
-        Decision { verdict, warnings: warnings.len(), body: body.into_bytes() }
+        Decision { verdict, containers: Vec::new(), warnings: warnings.len(), body: body.into_bytes() }
     }
 }
 
@@ -297,6 +299,8 @@ impl Verdict {
 pub struct Decision {
     /// What came of the request.
     pub verdict: Verdict,
+    /// What came of each container, in words of [`Outcome::WORDS`](crate::plan::Outcome::WORDS).
+    pub containers: Vec<&'static str>,
     /// How many warnings there were, before the limit on them.
     pub warnings: usize,
     /// The `AdmissionReview` with the response, as JSON.

@@ -1,5 +1,6 @@
 //! The Pods in a document: those that stand there, and those that a controller makes from a template.
 
+use fermata_core::annotation::{Key, Name};
 use serde_json::{Map, Value, json};
 
 /// Something in a document that matters here.
@@ -9,6 +10,12 @@ pub(crate) enum Finding {
     Namespace(Namespace),
     /// Something that should be an object, or hold a Pod, and does not.
     Broken(Broken),
+    /// An object of a kind that is not known here and looks as if it made Pods.
+    Stranger {
+        kind: String,
+        name: String,
+        path: Vec<String>,
+    },
 }
 
 /// A Pod, and where its manifest stands.
@@ -24,8 +31,20 @@ pub(crate) struct Found {
     pub(crate) object: Vec<String>,
     /// The way from the document's root to the Pod or its template.
     pub(crate) path: Vec<String>,
+    /// Fermata's annotations that stand where nobody reads them: on the object that makes the Pod, or among labels.
+    pub(crate) misplaced: Vec<Misplaced>,
     /// The Pod as the API server would be asked to create it.
     pub(crate) pod: Value,
+}
+
+/// An annotation in the wrong place.
+#[derive(Debug)]
+pub(crate) struct Misplaced {
+    pub(crate) annotation: String,
+    /// Where it stands, such as `the Deployment's own annotations`.
+    pub(crate) found: String,
+    /// Where it belongs, such as `spec.template.metadata.annotations`.
+    pub(crate) belongs: String,
 }
 
 /// A Namespace.
@@ -145,6 +164,16 @@ impl Search<'_> {
                     self.workload(object, workload);
                 } else if let Some(of) = kind.strip_suffix("List").filter(|kind| known(kind).is_some()) {
                     self.list(object, Some((api_version, of)));
+                } else if object.pointer("/spec/template/spec/containers").is_some_and(Value::is_array) {
+                    self.found.push(Finding::Stranger {
+                        kind: kind.to_owned(),
+                        name: object
+                            .get("metadata")
+                            .and_then(|metadata| text(metadata, "name"))
+                            .unwrap_or_default()
+                            .to_owned(),
+                        path: self.path.clone(),
+                    });
                 }
             }
         }
@@ -198,6 +227,7 @@ impl Search<'_> {
         } else {
             pod(template, name, namespace, workload.controller)
         };
+        let misplaced = misplaced(object, template, workload);
         let template = workload.template.iter().map(|&step| step.to_owned());
         self.found.push(Finding::Pod(Box::new(Found {
             kind: workload.kind.to_owned(),
@@ -205,6 +235,7 @@ impl Search<'_> {
             namespace: namespace.to_owned(),
             object: self.path.clone(),
             path: self.path.iter().cloned().chain(template).collect(),
+            misplaced,
             pod,
         })));
     }
@@ -218,6 +249,33 @@ impl Search<'_> {
             foreign,
         }));
     }
+}
+
+/// The annotations that were meant for the Pod and stand elsewhere: on the Deployment itself, which is the commonest
+/// slip of all, or among the labels.
+fn misplaced(object: &Value, template: &Value, workload: &Workload) -> Vec<Misplaced> {
+    let way = [workload.template, &[""]].concat().join(".");
+    let belongs = format!("{way}metadata.annotations");
+    let keys = |of: &Value, member: &str| -> Vec<String> {
+        let members = of.get("metadata").and_then(|metadata| metadata.get(member)).and_then(Value::as_object);
+        members.into_iter().flatten().map(|(key, _)| key.clone()).collect()
+    };
+    let known = |key: &String| Name::of(key).is_some_and(|name| Key::named(name.name).is_some());
+    let of = |keys: Vec<String>, found: String| {
+        let belongs = belongs.clone();
+        keys.into_iter().filter(known).map(move |annotation| Misplaced {
+            annotation,
+            found: found.clone(),
+            belongs: belongs.clone(),
+        })
+    };
+    let mut misplaced: Vec<_> = of(keys(template, "labels"), format!("{way}metadata.labels")).collect();
+    if !workload.template.is_empty() {
+        let kind = workload.kind;
+        misplaced.extend(of(keys(object, "annotations"), format!("the {kind}'s own metadata.annotations")));
+        misplaced.extend(of(keys(object, "labels"), format!("the {kind}'s own metadata.labels")));
+    }
+    misplaced
 }
 
 /// The Pod that a controller makes from a template.
@@ -319,8 +377,35 @@ mod tests {
                 }
                 Finding::Namespace(namespace) => format!("namespace {}", namespace.name),
                 Finding::Broken(broken) => format!("broken {} {}", broken.path.join("."), broken.message),
+                Finding::Stranger { kind, name, .. } => format!("stranger {kind}/{name}"),
             })
             .collect()
+    }
+
+    #[test]
+    fn annotations_in_the_wrong_place_are_found() {
+        let mut deployment = workload(
+            "apps/v1",
+            "Deployment",
+            &json!({ "template": {
+            "metadata": { "labels": { "fermata.dev/drain": "1s" }, "annotations": { "fermata.dev/drain": "2s" } },
+            "spec": { "containers": [] },
+        } }),
+        );
+        deployment["metadata"]["annotations"] =
+            json!({ "fermata.dev/drain": "3s", "fermata.dev/status": "", "a/b": "" });
+        let found = find(&deployment, "default");
+        let [Finding::Pod(found)] = &found[..] else { panic!("{found:?}") };
+        let places: Vec<_> = found.misplaced.iter().map(|each| each.found.as_str()).collect();
+        assert_eq!(places, ["spec.template.metadata.labels", "the Deployment's own metadata.annotations"]);
+        assert!(found.misplaced.iter().all(|each| each.belongs == "spec.template.metadata.annotations"));
+    }
+
+    #[test]
+    fn a_kind_that_is_not_known_is_noticed_if_it_makes_pods() {
+        let spec = json!({ "template": { "spec": { "containers": [] } } });
+        assert_eq!(paths(&workload("argoproj.io/v1alpha1", "Rollout", &spec)), ["stranger Rollout/web"]);
+        assert!(paths(&workload("example.com/v1", "Thing", &json!({}))).is_empty());
     }
 
     #[test]
