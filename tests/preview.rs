@@ -5,8 +5,8 @@ mod sandbox;
 
 use fermata_core::{
     patch,
-    plan::plan,
     pod::Pod,
+    rules::plan,
     settings::{ClusterSettings, Settings},
 };
 use sandbox::{Ran, Sandbox};

@@ -18,9 +18,10 @@ use fermata_core::{
     annotation::STATUS,
     explain::explain,
     patch,
-    plan::{Judgement, Plan, plan},
+    plan::{Judgement, Plan},
     pod::Pod,
     review::Review,
+    rules::plan,
     settings::{ClusterSettings, NamespaceSettings, Settings},
     warning::{self, MAX_CHARACTERS, MAX_WARNINGS},
 };

@@ -14,7 +14,7 @@ pub mod patch;
 pub mod plan;
 pub mod pod;
 pub mod review;
-mod rules;
+pub mod rules;
 mod server_version;
 pub mod settings;
 pub mod skip;

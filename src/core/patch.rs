@@ -10,7 +10,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     annotation::STATUS,
-    plan::{Action, AnnotationsPath, HookPath, Plan},
+    plan::{Action, Plan},
+    pod::{AnnotationsPath, HookPath},
 };
 
 /// One operation of a patch.

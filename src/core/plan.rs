@@ -1,17 +1,12 @@
 //! What will be done to a Pod, and why: the one thing that patch, warnings, status, metrics, `preview` and
 //! `explain` are projections of. Whatever two of them say about a Pod therefore cannot differ.
 
-use std::fmt;
-
 use fermata_stop_plan::Seconds;
 
 use crate::{
-    ServerVersion,
-    pod::{HookKind, Pod},
-    rules,
-    settings::{Layer, Settings, Sourced},
+    pod::{AnnotationsPath, HookKind, HookPath},
+    settings::{DrainLimit, Layer, Sourced},
     skip::{ContainerSkip, PodSkip},
-    status,
     warning::Warning,
 };
 
@@ -75,33 +70,6 @@ pub struct ContainerPlan<'a> {
     pub grace_asked: Option<Sourced<Seconds>>,
     /// What comes of it.
     pub outcome: Outcome,
-}
-
-/// The operator's ceiling on one drain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DrainLimit {
-    /// The longest drain that is left.
-    pub to: Seconds,
-    /// Which ceiling it is.
-    pub ceiling: Ceiling,
-}
-
-/// A ceiling in the operator's config file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ceiling {
-    /// `limits.maxDrain`
-    Drain,
-    /// `limits.maxGracePeriod`, of which a drain may take half.
-    GracePeriod,
-}
-
-impl fmt::Display for Ceiling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Drain => "limits.maxDrain",
-            Self::GracePeriod => "limits.maxGracePeriod",
-        })
-    }
 }
 
 /// What comes of a container's drain.
@@ -190,28 +158,6 @@ pub struct Step {
     pub layer: Option<Layer>,
 }
 
-/// How much of the way to `lifecycle.preStop` a container already has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookPath {
-    /// `lifecycle` is absent or null.
-    NoLifecycle,
-    /// `lifecycle` is there and has no hook before the stop.
-    NoPreStop,
-}
-
-/// How much of the way to `metadata.annotations` a Pod already has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnnotationsPath {
-    /// `metadata` is absent or null.
-    NoMetadata,
-    /// `annotations` is absent or null.
-    NoAnnotations,
-    /// `annotations` is there, without the one to write.
-    NoStatus,
-    /// The annotation is there.
-    Status,
-}
-
 /// A change to the Pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -254,18 +200,6 @@ pub enum Action {
     },
 }
 
-/// Plans the ending of one Pod.
-///
-/// Pure: the same Pod and settings give the same plan, and planning the patched Pod gives no step.
-#[must_use]
-pub fn plan<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
-    let mut plan = rules::apply(pod, settings);
-    if plan.judgement == Judgement::Judged {
-        status::report(pod, &mut plan);
-    }
-    plan
-}
-
 impl Plan<'_> {
     /// Why the Pod is left alone as a whole, if it is.
     #[must_use]
@@ -290,9 +224,4 @@ impl Plan<'_> {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
-}
-
-/// Whether the API server of these settings has native sleep. One whose version is not known counts as current.
-pub(crate) fn has_native_sleep(settings: &Settings<'_>) -> bool {
-    settings.server.is_none_or(ServerVersion::has_native_sleep)
 }

@@ -25,8 +25,6 @@ pub(crate) use object::Object;
 pub use presence::Presence;
 pub use text::Text;
 
-use crate::plan::AnnotationsPath;
-
 /// What the view reads of a Pod.
 #[derive(Debug, Deserialize)]
 pub struct Pod<'a> {
@@ -224,6 +222,28 @@ impl<'a> Pod<'a> {
     fn annotations(&self) -> Option<&Annotations<'a>> {
         self.metadata.value().and_then(|metadata| metadata.annotations.value())
     }
+}
+
+/// How much of the way to `lifecycle.preStop` a container already has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HookPath {
+    /// `lifecycle` is absent or null.
+    NoLifecycle,
+    /// `lifecycle` is there and has no hook before the stop.
+    NoPreStop,
+}
+
+/// How much of the way to `metadata.annotations` a Pod already has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationsPath {
+    /// `metadata` is absent or null.
+    NoMetadata,
+    /// `annotations` is absent or null.
+    NoAnnotations,
+    /// `annotations` is there, without the one to write.
+    NoStatus,
+    /// The annotation is there.
+    Status,
 }
 
 /// A Pod that cannot be judged because it cannot be read.

@@ -11,8 +11,9 @@ use serde_json::value::RawValue;
 
 use crate::{
     patch,
-    plan::{Plan, plan},
+    plan::Plan,
     pod::{Object, Pod, Presence, Text, UnreadablePod},
+    rules::plan,
     settings::Settings,
     skip::PodSkip,
     warning::{self, Warning},

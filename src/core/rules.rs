@@ -10,11 +10,24 @@ use crate::{
     plan::{ContainerKind, ContainerPlan, GracePlan, Judgement, Plan},
     pod::Pod,
     settings::{OnInvalid, PodAnnotations, Resolved, Settings},
+    status,
     warning::Warning,
 };
 
+/// Plans the ending of one Pod.
+///
+/// Pure: the same Pod and settings give the same plan, and planning the patched Pod gives no step.
+#[must_use]
+pub fn plan<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
+    let mut plan = apply(pod, settings);
+    if plan.judgement == Judgement::Judged {
+        status::report(pod, &mut plan);
+    }
+    plan
+}
+
 /// Applies all rules to a Pod.
-pub(crate) fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
+fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     let before = grace::before(pod);
     let mut plan = Plan {
         judgement: Judgement::Judged,

@@ -10,7 +10,7 @@ use fermata_stop_plan::Seconds;
 pub use layer::{LayerValues, PodAnnotations};
 pub(crate) use resolve::Resolved;
 
-use crate::{annotation::Key, opt_in, skip::ContainerSkip, warning::Warning};
+use crate::{annotation::Key, opt_in, skip::ContainerSkip};
 
 /// Who asked for a value. Later ones win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +59,33 @@ pub struct Limits {
     /// would be room for more: what a container gets may not depend on the others, or it would change when
     /// another webhook adds one.
     pub max_grace_period: Option<Seconds>,
+}
+
+/// The operator's ceiling on one drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainLimit {
+    /// The longest drain that is left.
+    pub to: Seconds,
+    /// Which ceiling it is.
+    pub ceiling: Ceiling,
+}
+
+/// A ceiling in the operator's config file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ceiling {
+    /// `limits.maxDrain`
+    Drain,
+    /// `limits.maxGracePeriod`, of which a drain may take half.
+    GracePeriod,
+}
+
+impl fmt::Display for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Drain => "limits.maxDrain",
+            Self::GracePeriod => "limits.maxGracePeriod",
+        })
+    }
 }
 
 /// What happens to a Pod whose own annotations hold a mistake.
@@ -119,6 +146,14 @@ pub struct Settings<'a> {
     pub own_namespace: Option<&'a str>,
     /// The API server's version; nothing counts as a current one.
     pub server: Option<crate::ServerVersion>,
+}
+
+impl Settings<'_> {
+    /// Whether the API server has native sleep. One whose version is not known counts as current.
+    #[must_use]
+    pub fn has_native_sleep(&self) -> bool {
+        self.server.is_none_or(crate::ServerVersion::has_native_sleep)
+    }
 }
 
 /// A mistake in an annotation: what stands there counts for nothing.
@@ -203,12 +238,6 @@ impl Mistake {
             | Self::UnknownInList { .. }
             | Self::NeverDrained { .. } => false,
         }
-    }
-}
-
-impl From<Mistake> for Warning {
-    fn from(mistake: Mistake) -> Self {
-        Self::Mistake(mistake)
     }
 }
 

@@ -10,9 +10,8 @@ use fermata_stop_plan::Seconds;
 use crate::{
     annotation::{Key, TABLE},
     opt_in,
-    plan::DrainLimit,
     pod::HookKind,
-    settings::{Layer, Mistake, Sourced, cut, short_name},
+    settings::{DrainLimit, Layer, Mistake, Sourced, cut, short_name},
     skip::{ContainerSkip, PodSkip},
 };
 

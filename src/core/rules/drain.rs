@@ -11,11 +11,9 @@ use fermata_stop_plan::Seconds;
 
 use super::regular;
 use crate::{
-    plan::{
-        Action, Ceiling, ContainerKind, ContainerPlan, DrainLimit, HookPath, Outcome, Step, has_native_sleep,
-    },
-    pod::{Container, Hook, HookKind, Pod},
-    settings::{Layer, Resolved, Settings, Sourced},
+    plan::{Action, ContainerKind, ContainerPlan, Outcome, Step},
+    pod::{Container, Hook, HookKind, HookPath, Pod},
+    settings::{Ceiling, DrainLimit, Layer, Resolved, Settings, Sourced},
     skip::ContainerSkip,
     warning::Warning,
 };
@@ -44,7 +42,7 @@ pub(super) fn containers<'a>(
         {
             Outcome::Skipped(ContainerSkip::NotSelected)
         } else {
-            outcome(container.pre_stop(), plan.drain_before, asked, limit, has_native_sleep(settings))
+            outcome(container.pre_stop(), plan.drain_before, asked, limit, settings.has_native_sleep())
         };
         plan
     });

@@ -4,8 +4,8 @@ mod generated;
 
 use fermata_core::{
     patch::{self, Operation},
-    plan::plan,
     pod::Pod,
+    rules::plan,
     settings::{ClusterSettings, Settings},
 };
 use serde_json::Value;
