@@ -23,8 +23,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// for it, and not all.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// The most answers that are kept.
+/// The most answers that are kept. Beyond it each review asks for itself.
 const KEPT: usize = 1024;
+
+/// The longest name of a Namespace (RFC 1123). Unit: bytes.
+const LONGEST_NAME: usize = 63;
 
 type Answer = Option<Arc<NamespaceSettings>>;
 
@@ -45,7 +48,13 @@ impl Lookups {
     }
 
     /// What the Namespace says; nothing if it does not exist, or the API server does not say in time.
+    ///
+    /// The name is the sender's word and becomes part of a path and a key that is kept: so it must be one that a
+    /// Namespace can have.
     pub(super) async fn get(&self, name: &str, deadline: Instant) -> Answer {
+        if !is_label(name) {
+            return None;
+        }
         let answer = self.question(name);
         timeout_at(deadline, answer.get_or_init(|| self.ask(name))).await.ok().cloned().flatten()
     }
@@ -56,14 +65,11 @@ impl Lookups {
         if let Some(known) = asked.get(name).filter(|known| known.until > now) {
             return Arc::clone(&known.answer);
         }
-        if asked.len() >= KEPT {
-            asked.retain(|_, known| known.until > now);
-        }
-        if asked.len() >= KEPT {
-            asked.clear();
-        }
+        asked.retain(|_, known| known.until > now);
         let answer = Arc::new(OnceCell::new());
-        asked.insert(name.into(), Asked { answer: Arc::clone(&answer), until: now + FRESH });
+        if asked.len() < KEPT {
+            asked.insert(name.into(), Asked { answer: Arc::clone(&answer), until: now + FRESH });
+        }
         answer
     }
 
@@ -78,6 +84,35 @@ impl Lookups {
                 tracing::debug!(namespace = name, "no answer about a Namespace; the config file counts");
                 None
             }
+        }
+    }
+}
+
+/// Whether it is a DNS label, as names of Namespaces are.
+fn is_label(name: &str) -> bool {
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    bytes.len() <= LONGEST_NAME
+        && end(bytes.first())
+        && end(bytes.last())
+        && bytes.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_label;
+
+    #[test]
+    fn only_names_that_a_namespace_can_have_are_asked_for() {
+        let longest = "a".repeat(63);
+        for name in ["a", "shop", "kube-system", "0", "a--b", &longest] {
+            assert!(is_label(name), "{name}");
+        }
+        let longer = "a".repeat(64);
+        for name in
+            ["", "-", "-a", "a-", "..", "a.b", "A", "kube-system/pods", "?watch=1", "\u{e9}", "a\n", &longer]
+        {
+            assert!(!is_label(name), "{name}");
         }
     }
 }
