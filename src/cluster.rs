@@ -39,12 +39,13 @@ impl Cluster {
         client: Option<&Client>,
         own_namespace: Option<String>,
         version: Option<ServerVersion>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         Self {
             own_namespace,
             version: Version::new(version, client.is_some()),
             namespaces: Namespaces::default(),
-            lookups: client.cloned().map(Lookups::new),
+            lookups: client.map(|client| Lookups::new(client.clone(), Arc::clone(metrics))),
         }
     }
 

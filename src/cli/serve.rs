@@ -193,7 +193,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     if let Certificate::Files(watch) = certificate {
         tokio::spawn(watch.run(LOOK, Arc::clone(&conditions.tls)));
     }
-    let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version));
+    let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version, &metrics));
     if let Some(client) = client {
         let namespaces = Arc::clone(&conditions.namespaces);
         tokio::spawn(Arc::clone(&cluster).follow(client, namespaces, Arc::clone(&metrics)));

@@ -134,6 +134,8 @@ pub struct Metrics {
     pub namespaces: Gauge,
     /// 1 while the watch of Namespaces is up to date.
     pub namespaces_synced: Gauge,
+    /// Questions about one Namespace that got no answer.
+    pub namespace_lookup_failures: Counter,
 }
 
 /// From 50 µs, which is one small Pod, to the deadline of a review.
@@ -155,6 +157,7 @@ impl Default for Metrics {
             certificate_expiry: Gauge::default(),
             namespaces: Gauge::default(),
             namespaces_synced: Gauge::default(),
+            namespace_lookup_failures: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -207,6 +210,11 @@ impl Metrics {
             "namespaces_synced",
             "Whether the watch of Namespaces is up to date",
             self.namespaces_synced.clone(),
+        );
+        registry.register(
+            "namespace_lookup_failures",
+            "Questions about a Namespace unknown to the watch that got no answer",
+            self.namespace_lookup_failures.clone(),
         );
     }
 

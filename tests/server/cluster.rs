@@ -8,6 +8,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -210,6 +211,30 @@ fn a_namespace_without_the_label_is_left_alone() {
 }
 
 #[test]
+fn a_namespace_that_has_just_got_the_label_counts_within_a_moment() {
+    let api =
+        ApiServer::start(World { asked: Some((false, annotations("33s"))), minor: 33, ..World::default() });
+    let process = start(&api, &[]);
+    assert_eq!(drained(&process), None);
+    let labelled = Instant::now();
+    api.change(|world| world.asked = Some((true, annotations("33s"))));
+    eventually("the label counts", || drained(&process) == Some(33));
+    assert!(labelled.elapsed() < Duration::from_secs(2), "{:?}", labelled.elapsed());
+}
+
+#[test]
+fn a_name_that_no_namespace_has_is_not_asked_for() {
+    let api =
+        ApiServer::start(World { asked: Some((true, annotations("33s"))), minor: 33, ..World::default() });
+    let process = start(&api, &[]);
+    for name in ["shop/pods", "shop?watch=1", "..", &"s".repeat(64)] {
+        let body = review(|review| review["request"]["namespace"] = name.into());
+        assert_eq!(drain(&process.client().review(&body).unwrap()), Some(15), "{name}");
+    }
+    assert_eq!(api.change(|world| world.gets), 0);
+}
+
+#[test]
 fn what_cannot_be_asked_leaves_the_config_file() {
     let api = ApiServer::start(World { refuses: true, ..World::default() });
     let config = scratch().join("config.yaml");
@@ -218,6 +243,7 @@ fn what_cannot_be_asked_leaves_the_config_file() {
     assert_eq!(drained(&process), Some(21));
     eventually("it is said", || ready(process.admin).1.contains("[-]namespaces degraded"));
     assert!(ready(process.admin).0);
+    assert!(metric(process.admin, "fermata_namespace_lookup_failures_total") > 0);
 }
 
 #[test]
