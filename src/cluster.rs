@@ -1,7 +1,8 @@
 //! What the cluster knows beside a review: the annotations of its Namespace, and the API server's version.
 //!
 //! Nothing here may stop a review. Without a cluster, or with one that does not answer, the operator's config file
-//! and the Pod's own annotations count, and readiness says what is missing.
+//! and the Pod's own annotations count, and readiness says what is missing. Where an answer decides whether a Pod is
+//! valid at all, its absence leaves the Pod as it was.
 
 mod lookup;
 mod namespaces;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 
 pub use reach::{ReachError, client};
 
-use crate::telemetry::{Condition, Metrics};
+use crate::telemetry::{Conditions, Metrics};
 use lookup::Lookups;
 use namespaces::Namespaces;
 use version::Version;
@@ -50,10 +51,10 @@ impl Cluster {
     }
 
     /// Follows the cluster for as long as the program runs.
-    pub async fn follow(self: Arc<Self>, client: Client, condition: Arc<Condition>, metrics: Arc<Metrics>) {
+    pub async fn follow(self: Arc<Self>, client: Client, conditions: Conditions, metrics: Arc<Metrics>) {
         tokio::join!(
-            watch::run(&client, &self.namespaces, &condition, &metrics),
-            version::run(&client, &self.version)
+            watch::run(&client, &self.namespaces, &conditions.namespaces, &metrics),
+            version::run(&client, &self.version, &conditions.version)
         );
     }
 
@@ -74,7 +75,8 @@ impl Cluster {
         self.own_namespace.as_deref()
     }
 
-    /// The API server's version, if it is known. Waits for it only while it is being asked for the first time.
+    /// The API server's version, or an old one where it has not said yet; nothing without a cluster, where a
+    /// current one is assumed. Waits only while there was no answer yet.
     pub async fn server_version(&self, deadline: Instant) -> Option<ServerVersion> {
         self.version.get(deadline).await
     }

@@ -195,10 +195,10 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     }
     let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version, &metrics));
     if let Some(client) = client {
-        let namespaces = Arc::clone(&conditions.namespaces);
-        tokio::spawn(Arc::clone(&cluster).follow(client, namespaces, Arc::clone(&metrics)));
+        tokio::spawn(Arc::clone(&cluster).follow(client, conditions.clone(), Arc::clone(&metrics)));
     } else {
         conditions.namespaces.absent("not watched: no cluster");
+        conditions.version.absent("not asked: no cluster");
     }
 
     let (ending, admin_ending) = (Ending::default(), Ending::default());

@@ -17,7 +17,7 @@ use crate::{
     client::eventually,
     fixture::{metric, ready},
     process::{Process, scratch},
-    reviews::{drain, patch, plain, review},
+    reviews::{drain, patch, plain, review, warnings},
 };
 
 /// What the API server knows.
@@ -239,7 +239,7 @@ fn what_cannot_be_asked_leaves_the_config_file() {
     let api = ApiServer::start(World { refuses: true, ..World::default() });
     let config = scratch().join("config.yaml");
     fs::write(&config, "defaults: { drain: 21s }").unwrap();
-    let process = start(&api, &["--config", config.to_str().unwrap()]);
+    let process = start(&api, &["--config", config.to_str().unwrap(), "--server-version", "1.33"]);
     assert_eq!(drained(&process), Some(21));
     eventually("it is said", || ready(process.admin).1.contains("[-]namespaces degraded"));
     assert!(ready(process.admin).0);
@@ -253,6 +253,24 @@ fn an_api_server_that_is_away_does_not_stop_reviews() {
     let api = ApiServer { world: Arc::default(), address: nobody.local_addr().unwrap() };
     let process = start(&api, &[]);
     assert!(ready(process.admin).0);
+    let answer = process.client().review(&plain()).unwrap();
+    assert_eq!(drain(&answer), None, "a server that may be old gets no native sleep");
+    assert!(warnings(&answer)[0].contains("API servers below 1.30"), "{:?}", warnings(&answer));
+    eventually("it is said", || ready(process.admin).1.contains("--server-version says it without asking"));
+    assert!(ready(process.admin).0);
+
+    let process = start(&api, &["--server-version", "1.30"]);
+    assert_eq!(drained(&process), Some(15));
+}
+
+#[test]
+fn the_last_known_version_stays_when_the_api_server_goes_away() {
+    let api = ApiServer::start(World { refuses: true, ..World::default() });
+    let process = start(&api, &[]);
+    assert_eq!(drained(&process), None);
+    api.change(|world| (world.refuses, world.minor) = (false, 33));
+    eventually("it has answered", || ready(process.admin).1.contains("[+]version ok"));
+    api.change(|world| world.refuses = true);
     assert_eq!(drained(&process), Some(15));
 }
 
