@@ -8,25 +8,26 @@ use kube::{
 };
 
 /// Why a cluster that was named cannot be used. That one is not there at all is no error, and neither is one that
-/// does not answer.
+/// does not answer. The fault is part of each message, and for that reason no source: a chain of errors would say
+/// it twice.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
     /// The file says nothing that can be used.
-    #[error("cannot use {origin}: {source}")]
+    #[error("cannot use {origin}: {fault}")]
     Kubeconfig {
         /// Where it was named.
         origin: String,
         /// What is wrong with it.
-        source: Box<KubeconfigError>,
+        fault: Box<KubeconfigError>,
     },
     /// The Pod's own access is not as Kubernetes mounts it.
     #[error(
         "KUBERNETES_SERVICE_HOST is set, but the Pod's access to the cluster cannot be used: {0}; mount the service account token, or unset the variable"
     )]
-    InCluster(#[source] Box<kube::config::InClusterError>),
+    InCluster(Box<kube::config::InClusterError>),
     /// No client can be made of it.
     #[error("cannot make a client for the cluster: {0}")]
-    Client(#[source] Box<kube::Error>),
+    Client(Box<kube::Error>),
 }
 
 /// The client for the cluster: of the file that is named, of `KUBECONFIG`, or of the Pod that this is; nothing
@@ -61,5 +62,5 @@ async fn from_kubeconfig(
         let Some(kubeconfig) = kubeconfig? else { return Ok(None) };
         Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map(Some)
     };
-    config.await.map_err(|source| ReachError::Kubeconfig { origin, source: Box::new(source) })
+    config.await.map_err(|fault| ReachError::Kubeconfig { origin, fault: Box::new(fault) })
 }

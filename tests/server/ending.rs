@@ -141,3 +141,23 @@ fn options_that_cannot_be_met_end_the_program_with_the_reason() {
         assert!(output.contains(reason), "{options:?}: {output}");
     }
 }
+
+#[test]
+fn a_reason_is_said_once() {
+    for (options, text) in [
+        (
+            &["--tls-self-signed", "--config", "/nowhere.yaml"][..],
+            "error: config file /nowhere.yaml: there is no such file; check the path, or leave --config out for the built-in defaults\n",
+        ),
+        (
+            &["--tls-cert", "/nowhere/tls.crt", "--tls-key", "/nowhere/tls.key"],
+            "error: cannot read the certificate /nowhere/tls.crt: No such file or directory (os error 2); check --tls-cert\n",
+        ),
+        (
+            &["--tls-self-signed", "--kubeconfig", "/nowhere.yaml"],
+            "error: cannot use --kubeconfig /nowhere.yaml: failed to read kubeconfig from '\"/nowhere.yaml\"': No such file or directory (os error 2)\n",
+        ),
+    ] {
+        assert_eq!(Process::fails(options), text);
+    }
+}
