@@ -16,7 +16,7 @@ use fermata_core::{ServerVersion, settings::NamespaceSettings};
 use kube::Client;
 use tokio::time::Instant;
 
-pub use reach::{ReachError, client};
+pub use reach::{ReachError, Reached, client};
 
 use crate::telemetry::{Conditions, Metrics};
 use lookup::Lookups;

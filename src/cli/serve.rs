@@ -183,7 +183,11 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let holder = certificate.holder();
     report_expiry(&holder, &metrics, &conditions.tls);
     let tls = tls::server_config(holder).context("cannot set up TLS")?;
-    let client = cluster::client(kubeconfig.as_deref()).await?;
+    let (client, namespace) = cluster::client(kubeconfig.as_deref())
+        .await?
+        .map_or((None, None), |reached| (Some(reached.client), reached.own_namespace));
+    // An empty one is what a manifest has that fills the variable in and does not.
+    let own_namespace = own_namespace.filter(|name| !name.is_empty()).or(namespace);
     let reviews_port = Listener::bind(listen, "--listen").await?;
     let admin_port = Listener::bind(admin_listen, "--admin-listen").await?;
 

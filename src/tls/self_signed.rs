@@ -24,9 +24,7 @@ pub struct SelfSigned {
 #[derive(Debug, thiserror::Error)]
 pub enum SelfSignedError {
     /// One of the names is not one that a certificate can hold.
-    #[error(
-        "cannot make a certificate for {names:?}; --tls-name takes host names and IP addresses: {fault}"
-    )]
+    #[error("cannot make a certificate for {names:?}; --tls-name takes host names and IP addresses: {fault}")]
     Names {
         /// What was asked for.
         names: Vec<String>,

@@ -275,6 +275,17 @@ fn the_last_known_version_stays_when_the_api_server_goes_away() {
 }
 
 #[test]
+fn a_proxy_in_the_environment_is_for_others() {
+    let api = ApiServer::start(World { listed: Some(annotations("40s")), minor: 33, ..World::default() });
+    for proxy in ["http://127.0.0.1:1", "no proxy at all"] {
+        let kubeconfig = api.kubeconfig();
+        let options = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+        let process = Process::start_with(&options, &[("HTTPS_PROXY", proxy), ("https_proxy", proxy)]);
+        eventually("the list is known", || ready(process.admin).1.contains("[+]namespaces ok"));
+    }
+}
+
+#[test]
 fn an_old_api_server_gets_no_native_sleep() {
     let api = ApiServer::start(World { listed: Some(annotations("40s")), minor: 29, ..World::default() });
     let process = start(&api, &[]);
