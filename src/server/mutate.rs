@@ -210,7 +210,9 @@ impl Refused {
             Refusal::CutOff => (StatusCode::BAD_REQUEST, "the review was cut off"),
             Refusal::Malformed => (StatusCode::BAD_REQUEST, "expected an AdmissionReview"),
             Refusal::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "Fermata has a fault; its log says where"),
-            Refusal::Connections => (StatusCode::SERVICE_UNAVAILABLE, "too many connections"),
+            Refusal::Connections | Refusal::AdminConnections => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many connections")
+            }
         };
         let line = self.detail.unwrap_or_else(|| reason.to_owned()).replace(char::is_control, " ") + "\n";
         let mut answer = text(status, line);

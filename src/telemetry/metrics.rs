@@ -37,11 +37,13 @@ pub enum Refusal {
     Panic,
     /// No connection is left for it.
     Connections,
+    /// The same, on the port for health and metrics.
+    AdminConnections,
 }
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotFound,
         Self::Method,
         Self::MediaType,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::Malformed,
         Self::Panic,
         Self::Connections,
+        Self::AdminConnections,
     ];
 
     /// The word for it.
@@ -70,6 +73,7 @@ impl Refusal {
             Self::Malformed => "malformed",
             Self::Panic => "panic",
             Self::Connections => "connections",
+            Self::AdminConnections => "admin-connections",
         }
     }
 }
@@ -126,6 +130,8 @@ pub struct Metrics {
     config_reloads: Family<ReloadResult, Counter>,
     /// Connections of clients that are open.
     pub connections: Gauge,
+    /// Connections that were ended to make room for others.
+    pub connections_shed: Counter,
     /// Bytes of request bodies for which room is taken.
     pub body_bytes: Gauge,
     /// When the served certificate expires, in seconds since 1970.
@@ -153,6 +159,7 @@ impl Default for Metrics {
             certificate_reloads: Family::default(),
             config_reloads: Family::default(),
             connections: Gauge::default(),
+            connections_shed: Counter::default(),
             body_bytes: Gauge::default(),
             certificate_expiry: Gauge::default(),
             namespaces: Gauge::default(),
@@ -179,11 +186,16 @@ impl Metrics {
         );
         registry.register(
             "refused_requests",
-            "Requests that were no review, by reason",
+            "Requests and connections that were refused, by reason",
             self.refused.clone(),
         );
         registry.register("panics", "Panics while a review was read or decided", self.panics.clone());
         registry.register("connections", "Connections of clients that are open", self.connections.clone());
+        registry.register(
+            "connections_shed",
+            "Connections of no use that were ended to make room for others",
+            self.connections_shed.clone(),
+        );
         registry.register(
             "body_bytes_in_flight",
             "Bytes of request bodies for which room is taken",
