@@ -30,6 +30,8 @@ pub enum LogFormat {
 ///
 /// When the filter is not understood, or something else logs already.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    // An empty variable is what a manifest gives that leaves the value out.
+    let filter = if filter.is_empty() { "info" } else { filter };
     // kube's own lines repeat, error by error, what the watch says once; whoever asks for them by name gets them.
     let quieter =
         if filter.contains("kube") { filter.to_owned() } else { format!("kube_runtime=off,{filter}") };

@@ -196,9 +196,10 @@ impl Metrics {
             "Connections of no use that were ended to make room for others",
             self.connections_shed.clone(),
         );
-        registry.register(
-            "body_bytes_in_flight",
-            "Bytes of request bodies for which room is taken",
+        registry.register_with_unit(
+            "body_in_flight",
+            "Request bodies for which room is taken",
+            Unit::Bytes,
             self.body_bytes.clone(),
         );
         registry.register(

@@ -143,7 +143,7 @@ fn the_largest_body_is_answered_and_a_larger_one_is_not_read() {
         client.send(&chunk).unwrap();
     }
     assert_eq!(client.answer().unwrap().status, 413);
-    eventually("all room is given back", || served.metric("fermata_body_bytes_in_flight") == 0);
+    eventually("all room is given back", || served.metric("fermata_body_in_flight_bytes") == 0);
 }
 
 #[test]
@@ -285,8 +285,8 @@ fn large_bodies_share_a_budget_and_small_ones_need_none() {
     let (begin, rest) = request.split_at(request.len() / 2);
     first.send(begin).unwrap();
     let come = (large.len() / 2 - 200) as u64;
-    eventually("room is taken for what has come", || served.metric("fermata_body_bytes_in_flight") >= come);
-    assert!(served.metric("fermata_body_bytes_in_flight") <= large.len() as u64 / 2);
+    eventually("room is taken for what has come", || served.metric("fermata_body_in_flight_bytes") >= come);
+    assert!(served.metric("fermata_body_in_flight_bytes") <= large.len() as u64 / 2);
 
     // Heads that declare much and bring nothing take no room.
     let silent = [(); 4].map(|()| {
@@ -305,6 +305,6 @@ fn large_bodies_share_a_budget_and_small_ones_need_none() {
     first.send(rest).unwrap();
     assert_eq!(drain(&first.answer().unwrap()), Some(15));
     drop(silent);
-    eventually("the room is given back", || served.metric("fermata_body_bytes_in_flight") == 0);
+    eventually("the room is given back", || served.metric("fermata_body_in_flight_bytes") == 0);
     assert_eq!(drain(&served.client().review(&large).unwrap()), Some(15));
 }
