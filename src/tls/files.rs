@@ -2,7 +2,7 @@
 //!
 //! A Secret volume changes by the rename of a symbolic link above the files, so neither file ever gets an event of
 //! its own. Both are therefore read again and again, and compared by content. A reader may see one file from
-//! before the rename and one from after it; such a pair does not match, and the next look sees both new.
+//! before the rename and one from after it; such a pair does not match, and is read once more before it counts as a fault.
 
 use std::{
     fs::File,
@@ -198,11 +198,11 @@ impl PairWatch {
     }
 
     fn look(&mut self) {
-        let content = match self.files.read() {
+        let mut content = match self.files.read() {
             Ok(content) => content,
             Err(error) => return self.refuse(Refused::Unreadable(error.to_string()), &error),
         };
-        let fingerprint = content.fingerprint();
+        let mut fingerprint = content.fingerprint();
         if self.served == Some(fingerprint) {
             self.refused = None;
             return;
@@ -210,7 +210,17 @@ impl PairWatch {
         if self.refused == Some(Refused::Content(fingerprint)) {
             return;
         }
-        match self.files.identity(&content) {
+        let mut identity = self.files.identity(&content);
+        // The files may have been changed between the one and the other, which is no fault of theirs.
+        if identity.is_err()
+            && let Ok(again) = self.files.read()
+            && again.fingerprint() != fingerprint
+        {
+            content = again;
+            fingerprint = content.fingerprint();
+            identity = self.files.identity(&content);
+        }
+        match identity {
             Ok(identity) => {
                 self.holder.replace(identity);
                 self.served = Some(fingerprint);
