@@ -1,7 +1,8 @@
 //! What the cluster knows beside a review: the annotations of its Namespace, and the API server's version.
 //!
 //! Nothing here may stop a review. Without a cluster, or with one that does not answer, the operator's config file
-//! and the Pod's own annotations count, and readiness says what is missing.
+//! and the Pod's own annotations count, and readiness says what is missing. Where an answer decides whether a Pod is
+//! valid at all, its absence leaves the Pod as it was.
 
 mod lookup;
 mod namespaces;
@@ -15,9 +16,9 @@ use fermata_core::{ServerVersion, settings::NamespaceSettings};
 use kube::Client;
 use tokio::time::Instant;
 
-pub use reach::{ReachError, client};
+pub use reach::{ReachError, Reached, client};
 
-use crate::telemetry::{Condition, Metrics};
+use crate::telemetry::{Conditions, Metrics};
 use lookup::Lookups;
 use namespaces::Namespaces;
 use version::Version;
@@ -39,20 +40,21 @@ impl Cluster {
         client: Option<&Client>,
         own_namespace: Option<String>,
         version: Option<ServerVersion>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         Self {
             own_namespace,
             version: Version::new(version, client.is_some()),
             namespaces: Namespaces::default(),
-            lookups: client.cloned().map(Lookups::new),
+            lookups: client.map(|client| Lookups::new(client.clone(), Arc::clone(metrics))),
         }
     }
 
     /// Follows the cluster for as long as the program runs.
-    pub async fn follow(self: Arc<Self>, client: Client, condition: Arc<Condition>, metrics: Arc<Metrics>) {
+    pub async fn follow(self: Arc<Self>, client: Client, conditions: Conditions, metrics: Arc<Metrics>) {
         tokio::join!(
-            watch::run(&client, &self.namespaces, &condition, &metrics),
-            version::run(&client, &self.version)
+            watch::run(&client, &self.namespaces, &conditions.namespaces, &metrics),
+            version::run(&client, &self.version, &conditions.version)
         );
     }
 
@@ -73,7 +75,8 @@ impl Cluster {
         self.own_namespace.as_deref()
     }
 
-    /// The API server's version, if it is known. Waits for it only while it is being asked for the first time.
+    /// The API server's version, or an old one where it has not said yet; nothing without a cluster, where a
+    /// current one is assumed. Waits only while there was no answer yet.
     pub async fn server_version(&self, deadline: Instant) -> Option<ServerVersion> {
         self.version.get(deadline).await
     }

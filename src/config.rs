@@ -22,7 +22,7 @@ pub const MAX_SIZE: u64 = 1 << 20;
 #[error("config file {}: {fault}", path.display())]
 pub struct ConfigError {
     path: PathBuf,
-    #[source]
+    // Part of the message, and for that reason no source: a chain of errors would say it twice.
     fault: Fault,
 }
 

@@ -1,14 +1,22 @@
 //! `fermata serve`: answers reviews until it is told to end.
 
 use std::{
-    fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Arc,
-    thread::available_parallelism, time::Duration,
+    fs,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::{Args, value_parser};
 use fermata_core::ServerVersion;
 use fermata_stop_plan::Seconds;
+use kube::Client;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -16,7 +24,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, ReachError},
     config::live::{ConfigWatch, LiveSettings},
     server::{
         ConnectionLimits, Connections, Ending, Listener, Transport,
@@ -26,6 +34,7 @@ use crate::{
     telemetry::{
         Conditions, Metrics,
         logs::{self, LogFormat},
+        metrics::Refusal,
     },
     tls::{
         self, CertificateHolder,
@@ -124,6 +133,7 @@ pub struct ServeOptions {
 /// When something that was asked for cannot be had: a port, a certificate, a file, a cluster.
 pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
     logs::init(options.log_format, &options.log_level)?;
+    allow_files();
     let cores = available_parallelism().map_or(1, NonZeroUsize::get).min(4);
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(options.workers.map_or(cores, usize::from))
@@ -137,6 +147,15 @@ pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
     // Whatever is still under way has had its time.
     runtime.shutdown_background();
     code
+}
+
+/// Takes as many open files as the system allows. The soft limit is there for programs that use `select`, and often
+/// too low for the connections that are allowed here.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
@@ -183,7 +202,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let holder = certificate.holder();
     report_expiry(&holder, &metrics, &conditions.tls);
     let tls = tls::server_config(holder).context("cannot set up TLS")?;
-    let client = cluster::client(kubeconfig.as_deref()).await?;
+    let (client, own_namespace) = reach(kubeconfig.as_deref(), own_namespace).await?;
     let reviews_port = Listener::bind(listen, "--listen").await?;
     let admin_port = Listener::bind(admin_listen, "--admin-listen").await?;
 
@@ -193,22 +212,22 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     if let Certificate::Files(watch) = certificate {
         tokio::spawn(watch.run(LOOK, Arc::clone(&conditions.tls)));
     }
-    let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version));
+    let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version, &metrics));
     if let Some(client) = client {
-        let namespaces = Arc::clone(&conditions.namespaces);
-        tokio::spawn(Arc::clone(&cluster).follow(client, namespaces, Arc::clone(&metrics)));
+        tokio::spawn(Arc::clone(&cluster).follow(client, conditions.clone(), Arc::clone(&metrics)));
     } else {
         conditions.namespaces.absent("not watched: no cluster");
+        conditions.version.absent("not asked: no cluster");
     }
 
     let (ending, admin_ending) = (Ending::default(), Ending::default());
     let limits = ConnectionLimits { connections: max_connections.get(), ..ConnectionLimits::default() };
-    let connections = Connections::new(limits);
+    let connections = Connections::counting(limits, metrics.connections_shed.clone());
     let admission =
         Arc::new(Admission::new(settings, cluster, Arc::clone(&metrics), ReviewLimits::default()));
     let admin = Admin {
         conditions: conditions.clone(),
-        metrics,
+        metrics: Arc::clone(&metrics),
         connections: Arc::clone(&connections),
         admission: Arc::clone(&admission),
     };
@@ -223,9 +242,10 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let crowded = move || admission.crowded();
     let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
     let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
-    let admin_connections = Connections::new(admin_limits);
+    let admin_connections = Connections::counting(admin_limits, metrics.connections_shed.clone());
+    let crowded = move || metrics.refused(Refusal::AdminConnections);
     let router = admin::router(admin);
-    tokio::spawn(admin_port.serve(Transport::Plain, admin_connections, router, || {}, admin_ending));
+    tokio::spawn(admin_port.serve(Transport::Plain, admin_connections, router, crowded, admin_ending));
 
     let first = signals.next().await;
     tracing::info!(signal = first.name(), %drain, "ending; a second signal ends at once");
@@ -243,6 +263,18 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     }
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The client for the cluster, and the Namespace that this runs in: as given, or as the Pod's own access names it.
+async fn reach(
+    kubeconfig: Option<&Path>,
+    own_namespace: Option<String>,
+) -> Result<(Option<Client>, Option<String>), ReachError> {
+    let (client, namespace) = cluster::client(kubeconfig)
+        .await?
+        .map_or((None, None), |reached| (Some(reached.client), reached.own_namespace));
+    // An empty one is what a manifest gives that means to fill the variable in and does not.
+    Ok((client, own_namespace.filter(|name| !name.is_empty()).or(namespace)))
 }
 
 /// Where the certificate comes from.

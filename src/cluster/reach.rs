@@ -8,25 +8,38 @@ use kube::{
 };
 
 /// Why a cluster that was named cannot be used. That one is not there at all is no error, and neither is one that
-/// does not answer.
+/// does not answer. The fault is part of each message, and for that reason no source: a chain of errors would say
+/// it twice.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
     /// The file says nothing that can be used.
-    #[error("cannot use {origin}: {source}")]
+    #[error("cannot use {origin}: {fault}")]
     Kubeconfig {
         /// Where it was named.
         origin: String,
         /// What is wrong with it.
-        source: Box<KubeconfigError>,
+        fault: Box<KubeconfigError>,
     },
     /// The Pod's own access is not as Kubernetes mounts it.
     #[error(
         "KUBERNETES_SERVICE_HOST is set, but the Pod's access to the cluster cannot be used: {0}; mount the service account token, or unset the variable"
     )]
-    InCluster(#[source] Box<kube::config::InClusterError>),
+    InCluster(Box<kube::config::InClusterError>),
     /// No client can be made of it.
     #[error("cannot make a client for the cluster: {0}")]
-    Client(#[source] Box<kube::Error>),
+    Client(Box<kube::Error>),
+}
+
+/// Stands for no proxy while the configuration is read: kube looks into the environment where a cluster names none,
+/// and this build cannot go through a proxy. One that is there for other programs must not end this one.
+const NO_PROXY: &str = "http://no-proxy.invalid";
+
+/// A cluster that can be talked to.
+pub struct Reached {
+    /// The way to it.
+    pub client: Client,
+    /// The Namespace that this runs in, where it is a Pod in it.
+    pub own_namespace: Option<String>,
 }
 
 /// The client for the cluster: of the file that is named, of `KUBECONFIG`, or of the Pod that this is; nothing
@@ -35,22 +48,25 @@ pub enum ReachError {
 /// # Errors
 ///
 /// When one of them is there and cannot be used.
-pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<Client>, ReachError> {
+pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<Reached>, ReachError> {
     let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let mut config = if let Some(path) = kubeconfig {
+    let mut own_namespace = None;
+    let config = if let Some(path) = kubeconfig {
         let origin = format!("--kubeconfig {}", path.display());
         from_kubeconfig(Kubeconfig::read_from(path).map(Some), origin).await?
     } else if set("KUBECONFIG") {
         from_kubeconfig(Kubeconfig::from_env(), "KUBECONFIG".into()).await?
     } else if set("KUBERNETES_SERVICE_HOST") {
-        Some(Config::incluster().map_err(|error| ReachError::InCluster(Box::new(error)))?)
+        let config = Config::incluster().map_err(|error| ReachError::InCluster(Box::new(error)))?;
+        own_namespace = Some(config.default_namespace.clone());
+        Some(config)
     } else {
         None
     };
-    if let Some(config) = &mut config {
-        config.connect_timeout = Some(Duration::from_secs(5));
-    }
-    config.map(Client::try_from).transpose().map_err(|error| ReachError::Client(Box::new(error)))
+    let Some(mut config) = config else { return Ok(None) };
+    config.connect_timeout = Some(Duration::from_secs(5));
+    let client = Client::try_from(config).map_err(|error| ReachError::Client(Box::new(error)))?;
+    Ok(Some(Reached { client, own_namespace }))
 }
 
 async fn from_kubeconfig(
@@ -58,8 +74,13 @@ async fn from_kubeconfig(
     origin: String,
 ) -> Result<Option<Config>, ReachError> {
     let config = async {
-        let Some(kubeconfig) = kubeconfig? else { return Ok(None) };
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map(Some)
+        let Some(mut kubeconfig) = kubeconfig? else { return Ok(None) };
+        for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+            cluster.proxy_url.get_or_insert_with(|| NO_PROXY.to_owned());
+        }
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.proxy_url.take_if(|proxy| proxy.host() == NO_PROXY.strip_prefix("http://"));
+        Ok(Some(config))
     };
-    config.await.map_err(|source| ReachError::Kubeconfig { origin, source: Box::new(source) })
+    config.await.map_err(|fault| ReachError::Kubeconfig { origin, fault: Box::new(fault) })
 }

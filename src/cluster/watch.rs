@@ -2,6 +2,7 @@
 
 use std::{pin::pin, time::Duration};
 
+use anyhow::anyhow;
 use fermata_core::opt_in::{ENABLED, LABEL};
 use futures_util::TryStreamExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -10,7 +11,7 @@ use kube::{
     core::PartialObjectMeta,
     runtime::watcher::{self, Event, watcher},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::namespaces::{ByName, Namespaces, read};
 use crate::telemetry::{Condition, Metrics};
@@ -19,6 +20,9 @@ use crate::telemetry::{Condition, Metrics};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long the list may take: a connection can be open and never bring an answer.
+const LIST: Duration = Duration::from_secs(30);
+
 /// Watches for ever.
 ///
 /// After an error the list is taken anew instead of the watch being resumed: its end is a clear sign that all is
@@ -26,9 +30,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 pub(super) async fn run(client: &Client, namespaces: &Namespaces, condition: &Condition, metrics: &Metrics) {
     let mut pause = FIRST_PAUSE;
     loop {
-        let mut synced = false;
+        let mut synced = None;
         let result = watch(client, namespaces, metrics, || {
-            synced = true;
+            synced = Some(Instant::now());
             if condition.ok() {
                 tracing::info!("the opted-in Namespaces are known");
             }
@@ -36,13 +40,15 @@ pub(super) async fn run(client: &Client, namespaces: &Namespaces, condition: &Co
         .await;
         let why = match result {
             Ok(()) => "the watch has ended".to_owned(),
-            Err(error) => error.to_string(),
+            Err(error) => format!("{error:#}"),
         };
         metrics.namespaces_synced.set(0);
         if condition.degraded(format!("{why}; the last known annotations count")) {
             tracing::warn!(error = why, "cannot watch Namespaces; the last known annotations count");
         }
-        pause = if synced { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        // Where the list is allowed and the watch is not, each round syncs; only a watch that has lived is well.
+        let lived = synced.is_some_and(|synced| synced.elapsed() >= LONGEST_PAUSE);
+        pause = if lived { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         sleep(pause).await;
     }
 }
@@ -52,14 +58,23 @@ async fn watch(
     namespaces: &Namespaces,
     metrics: &Metrics,
     mut synced: impl FnMut(),
-) -> Result<(), watcher::Error> {
+) -> anyhow::Result<()> {
     let selector = format!("{LABEL}={ENABLED}");
     let config = watcher::Config::default().labels(&selector);
     let mut events = pin!(watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config));
     let mut listed = ByName::new();
-    while let Some(event) = events.try_next().await? {
+    let mut list_until = Some(Instant::now() + LIST);
+    loop {
+        let event = match list_until {
+            Some(until) => timeout_at(until, events.try_next())
+                .await
+                .map_err(|_| anyhow!("the list does not come"))??,
+            None => events.try_next().await?,
+        };
+        let Some(event) = event else { return Ok(()) };
         let count = match event {
             Event::Init => {
+                list_until = Some(Instant::now() + LIST);
                 listed.clear();
                 continue;
             }
@@ -68,6 +83,7 @@ async fn watch(
                 continue;
             }
             Event::InitDone => {
+                list_until = None;
                 let listed = std::mem::take(&mut listed);
                 let count = namespaces.change(|known| *known = listed);
                 metrics.namespaces_synced.set(1);
@@ -84,5 +100,4 @@ async fn watch(
         };
         metrics.namespaces.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
-    Ok(())
 }

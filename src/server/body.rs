@@ -18,7 +18,8 @@ pub(super) const MAX_BODY: usize = 7 << 20;
 /// Room for the bodies of all requests together.
 ///
 /// A body no larger than a connection's read buffer needs none of it: its bytes are already bounded by the number
-/// of connections, and so a few large bodies can never push the many small ones out.
+/// of connections, and so a few large bodies can never push the many small ones out. Room is taken as bytes come,
+/// and not by what a head declares: that costs its sender nothing.
 #[derive(Debug)]
 pub(super) struct BodyBudget {
     room: Semaphore,
@@ -83,7 +84,6 @@ async fn collect(
         }
         Ok(())
     };
-    reserve(length.unwrap_or_default())?;
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut read = 0;
@@ -100,6 +100,7 @@ async fn collect(
             continue;
         }
         if rest.is_empty() {
+            // Of memory that nothing is written to, only the address is taken.
             rest.reserve(length.unwrap_or(read));
             rest.extend_from_slice(&first);
         }

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::task::AbortHandle;
 
 /// How many connections there may be, and how long each phase of one may take.
@@ -154,10 +155,11 @@ pub struct Connections {
     epoch: Instant,
     ids: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
+    shed: Counter,
 }
 
-/// A connection that has been at its handshake for this long may make room for another.
-const SLOW_HANDSHAKE: Duration = Duration::from_millis(500);
+/// A connection that has been at its handshake or a head for this long may make room for another.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// How long a connection that is over may go on sending.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -166,7 +168,19 @@ impl Connections {
     /// An empty list.
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, epoch: Instant::now(), ids: AtomicU64::default(), open: Mutex::default() })
+        Self::counting(limits, Counter::default())
+    }
+
+    /// An empty list that counts those who had to make room.
+    #[must_use]
+    pub fn counting(limits: ConnectionLimits, shed: Counter) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            epoch: Instant::now(),
+            ids: AtomicU64::default(),
+            open: Mutex::default(),
+            shed,
+        })
     }
 
     /// How many there are.
@@ -200,22 +214,33 @@ impl Connections {
         Some(Place { id, list: Arc::downgrade(self), connection })
     }
 
-    /// Ends the connection that will be missed least: a stuck handshake, then one that has never asked for
+    /// Makes room where the system has none left.
+    pub(super) fn make_room(&self) -> bool {
+        self.shed(&self.open())
+    }
+
+    /// Ends the connection that will be missed least: a stuck handshake or head, then one that has never asked for
     /// anything, then the one that has been idle for longest.
     fn shed(&self, open: &HashMap<u64, Arc<Connection>>) -> bool {
         let now = self.now();
-        let candidate = |connection: &Arc<Connection>| {
+        let candidates = open.values().filter_map(|connection| {
             let (phase, since) = connection.state();
-            let stuck = now.saturating_sub(since) > millis(SLOW_HANDSHAKE);
-            matches!(phase, Phase::Fresh | Phase::Idle) || (phase == Phase::Handshake && stuck)
-        };
-        let mut candidates: Vec<_> = open
-            .values()
-            .filter(|connection| candidate(connection))
-            .map(|connection| (connection.state(), connection))
-            .collect();
-        candidates.sort_unstable_by_key(|((phase, since), _)| (*phase as u8, *since));
-        candidates.into_iter().any(|(seen, connection)| connection.end(seen))
+            let stuck = now.saturating_sub(since) > millis(STUCK);
+            let rank = match phase {
+                Phase::Handshake | Phase::Head if stuck => 0,
+                Phase::Fresh => 1,
+                Phase::Idle => 2,
+                _ => return None,
+            };
+            Some((rank, (phase, since), connection))
+        });
+        let mut candidates: Vec<_> = candidates.collect();
+        candidates.sort_unstable_by_key(|(rank, (_, since), _)| (*rank, *since));
+        let ended = candidates.into_iter().any(|(_, seen, connection)| connection.end(seen));
+        if ended {
+            self.shed.inc();
+        }
+        ended
     }
 
     /// How often to sweep, so that no limit is missed by much.
@@ -241,7 +266,7 @@ impl Connections {
     pub(super) fn end_idle(&self) {
         self.end_where(|phase| match phase {
             Phase::Idle | Phase::Closing => Some(Duration::ZERO),
-            Phase::Fresh | Phase::Handshake => Some(SLOW_HANDSHAKE),
+            Phase::Fresh | Phase::Handshake => Some(STUCK),
             Phase::Head | Phase::Request | Phase::Answer | Phase::Ended => None,
         });
     }
@@ -306,6 +331,20 @@ mod tests {
         assert_eq!(idle.connection.phase(), Phase::Ended);
         assert!(list.admit().is_none(), "all are busy");
         drop((busy, first, second));
+    }
+
+    #[tokio::test]
+    async fn a_stuck_head_makes_room_before_whoever_is_idle() {
+        let list = Connections::new(limits(3));
+        let idle = admit(&list, Phase::Idle);
+        let stuck = admit(&list, Phase::Head);
+        std::thread::sleep(Duration::from_millis(600));
+        let new = admit(&list, Phase::Head);
+        let next = admit(&list, Phase::Request);
+        assert_eq!(stuck.connection.phase(), Phase::Ended);
+        assert_eq!((idle.connection.phase(), new.connection.phase()), (Phase::Idle, Phase::Head));
+        assert_eq!(list.shed.get(), 1);
+        drop(next);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use axum::Router;
 use futures_util::FutureExt;
+use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{MissedTickBehavior, interval, sleep},
@@ -83,7 +84,7 @@ impl Listener {
                 _ = sweeps.tick() => connections.sweep(),
                 accepted = self.socket.accept() => match accepted {
                     Ok((stream, _)) => start(stream, &transport, &connections, &router, &crowded, &ending),
-                    Err(error) => pause(&error, &mut reported).await,
+                    Err(error) => pause(&error, &connections, &mut reported).await,
                 },
             }
         }
@@ -115,14 +116,19 @@ fn start(
 
 /// Waits after an error of `accept`. Those of one connection pass by themselves; others, such as too many open
 /// files, would come again at once, and are reported now and then.
-async fn pause(error: &io::Error, reported: &mut Option<Instant>) {
+///
+/// Where files have run out, a connection of no use makes room, as it does when there are too many of them.
+async fn pause(error: &io::Error, connections: &Connections, reported: &mut Option<Instant>) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted) {
         if reported.is_none_or(|reported| reported.elapsed() > REPORT_EVERY) {
             *reported = Some(Instant::now());
             tracing::warn!(%error, "cannot accept connections; trying again");
         }
-        sleep(Duration::from_millis(200)).await;
+        let out_of_files = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        let room = error.raw_os_error().is_some_and(|error| out_of_files.contains(&error))
+            && connections.make_room();
+        sleep(Duration::from_millis(if room { 10 } else { 200 })).await;
     }
 }
 

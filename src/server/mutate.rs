@@ -21,7 +21,7 @@ use axum::{
     routing::post,
 };
 use fermata_core::{
-    pod::Pod,
+    opt_in::SYSTEM_NAMESPACES,
     review::{Decision, MalformedReview, Review, Verdict},
     settings::Settings,
 };
@@ -114,7 +114,7 @@ impl Admission {
 
     fn refuse(&self, refused: Refused) -> Response {
         self.metrics.refused(refused.reason);
-        tracing::debug!(reason = refused.reason.as_str(), detail = refused.detail, "refused a request");
+        tracing::debug!(reason = refused.reason.as_str(), detail = refused.fault, "refused a request");
         refused.answer()
     }
 
@@ -127,8 +127,8 @@ impl Admission {
     async fn decision(&self, review: &Review<'_>, large: bool, deadline: Instant) -> Decision {
         let mut namespace = None;
         let mut server = None;
-        if review.pod().is_some() {
-            if let Some(name) = review.namespace() {
+        if review.pod().is_some_and(|pod| !pod.is_mirror()) {
+            if let Some(name) = review.namespace().filter(|name| !SYSTEM_NAMESPACES.contains(name)) {
                 namespace = self.cluster.namespace(name, deadline).await;
             }
             server = self.cluster.server_version(deadline).await;
@@ -155,14 +155,33 @@ impl Admission {
     }
 }
 
+/// The longest name that Kubernetes allows. Unit: bytes.
+const NAME: usize = 253;
+
+/// The beginning of a text, because what a sender chooses must not decide how long a log line is.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// What is wrong with a review, without a word of what it says: serde's own messages quote values.
+fn fault(error: &MalformedReview) -> String {
+    match error {
+        MalformedReview::Json(error) => {
+            format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column())
+        }
+        MalformedReview::Kind { .. } => "it is of another kind".to_owned(),
+        other => cut(&other.to_string(), 200).to_owned(),
+    }
+}
+
 /// Says what came of a review. Names and counts, and never what a Pod holds.
 fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
-                uid = review.uid(),
-                namespace = review.namespace(),
-                name = review.pod().map(Pod::name),
+                uid = cut(review.uid(), 64),
+                namespace = review.namespace().map(|name| cut(name, NAME)),
+                name = review.pod().map(|pod| cut(pod.name(), NAME)),
                 outcome = decision.verdict.outcome(),
                 warnings = decision.warnings,
                 dry_run = review.is_dry_run(),
@@ -173,7 +192,7 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
     }
     match decision.verdict {
         Verdict::Failed => line!(error, "a review has failed, and its Pod passed as it was"),
-        Verdict::Denied | Verdict::Unreadable => line!(info, "review"),
+        Verdict::Denied => line!(info, "review"),
         _ => line!(debug, "review"),
     }
 }
@@ -182,18 +201,21 @@ fn log(review: &Review<'_>, decision: &Decision, took: Duration) {
 #[derive(Debug)]
 struct Refused {
     reason: Refusal,
+    /// For its sender.
     detail: Option<String>,
+    /// For the log.
+    fault: Option<String>,
 }
 
 impl From<Refusal> for Refused {
     fn from(reason: Refusal) -> Self {
-        Self { reason, detail: None }
+        Self { reason, detail: None, fault: None }
     }
 }
 
 impl From<MalformedReview> for Refused {
     fn from(error: MalformedReview) -> Self {
-        Self { reason: Refusal::Malformed, detail: Some(error.to_string()) }
+        Self { reason: Refusal::Malformed, detail: Some(error.to_string()), fault: Some(fault(&error)) }
     }
 }
 
@@ -210,7 +232,9 @@ impl Refused {
             Refusal::CutOff => (StatusCode::BAD_REQUEST, "the review was cut off"),
             Refusal::Malformed => (StatusCode::BAD_REQUEST, "expected an AdmissionReview"),
             Refusal::Panic => (StatusCode::INTERNAL_SERVER_ERROR, "Fermata has a fault; its log says where"),
-            Refusal::Connections => (StatusCode::SERVICE_UNAVAILABLE, "too many connections"),
+            Refusal::Connections | Refusal::AdminConnections => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many connections")
+            }
         };
         let line = self.detail.unwrap_or_else(|| reason.to_owned()).replace(char::is_control, " ") + "\n";
         let mut answer = text(status, line);

@@ -76,6 +76,8 @@ pub struct Conditions {
     pub config: Arc<Condition>,
     /// Whether the opted-in Namespaces are known.
     pub namespaces: Arc<Condition>,
+    /// Whether the API server's version is known.
+    pub version: Arc<Condition>,
     /// Whether the end has not begun.
     pub serving: Arc<Condition>,
 }
@@ -86,6 +88,7 @@ impl Default for Conditions {
             tls: Condition::new("tls", State::Ok),
             config: Condition::new("config", State::Ok),
             namespaces: Condition::new("namespaces", State::Degraded("not synced yet".into())),
+            version: Condition::new("version", State::Degraded("not asked yet".into())),
             serving: Condition::new("serving", State::Ok),
         }
     }
@@ -97,7 +100,7 @@ impl Conditions {
     pub fn report(&self) -> (bool, String) {
         let mut ready = true;
         let mut page = String::new();
-        for condition in [&self.tls, &self.config, &self.namespaces, &self.serving] {
+        for condition in [&self.tls, &self.config, &self.namespaces, &self.version, &self.serving] {
             let name = condition.name;
             // Writing to a string cannot fail.
             let _ = match condition.state() {
@@ -123,11 +126,12 @@ mod tests {
     fn what_is_degraded_is_named_and_stays_ready() {
         let conditions = Conditions::default();
         conditions.namespaces.degraded("the watch\nis lost");
+        conditions.version.absent("not asked");
         let (ready, page) = conditions.report();
         assert!(ready);
         assert_eq!(
             page,
-            "[+]tls ok\n[+]config ok\n[-]namespaces degraded: the watch is lost\n[+]serving ok\nready\n"
+            "[+]tls ok\n[+]config ok\n[-]namespaces degraded: the watch is lost\n[ ]version not asked\n[+]serving ok\nready\n"
         );
     }
 

@@ -30,7 +30,12 @@ pub enum LogFormat {
 ///
 /// When the filter is not understood, or something else logs already.
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder().parse(filter).with_context(|| {
+    // An empty variable is what a manifest gives that leaves the value out.
+    let filter = if filter.is_empty() { "info" } else { filter };
+    // kube's own lines repeat, error by error, what the watch says once; whoever asks for them by name gets them.
+    let quieter =
+        if filter.contains("kube") { filter.to_owned() } else { format!("kube_runtime=off,{filter}") };
+    let filter = EnvFilter::builder().parse(quieter).with_context(|| {
         format!("--log-level {filter:?} is no filter; use error, warn, info, debug, trace, or fermata=debug,kube=info")
     })?;
     let terminal = io::stderr().is_terminal();

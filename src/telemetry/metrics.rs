@@ -37,11 +37,13 @@ pub enum Refusal {
     Panic,
     /// No connection is left for it.
     Connections,
+    /// The same, on the port for health and metrics.
+    AdminConnections,
 }
 
 impl Refusal {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotFound,
         Self::Method,
         Self::MediaType,
@@ -53,6 +55,7 @@ impl Refusal {
         Self::Malformed,
         Self::Panic,
         Self::Connections,
+        Self::AdminConnections,
     ];
 
     /// The word for it.
@@ -70,6 +73,7 @@ impl Refusal {
             Self::Malformed => "malformed",
             Self::Panic => "panic",
             Self::Connections => "connections",
+            Self::AdminConnections => "admin-connections",
         }
     }
 }
@@ -126,6 +130,8 @@ pub struct Metrics {
     config_reloads: Family<ReloadResult, Counter>,
     /// Connections of clients that are open.
     pub connections: Gauge,
+    /// Connections that were ended to make room for others.
+    pub connections_shed: Counter,
     /// Bytes of request bodies for which room is taken.
     pub body_bytes: Gauge,
     /// When the served certificate expires, in seconds since 1970.
@@ -134,6 +140,8 @@ pub struct Metrics {
     pub namespaces: Gauge,
     /// 1 while the watch of Namespaces is up to date.
     pub namespaces_synced: Gauge,
+    /// Questions about one Namespace that got no answer.
+    pub namespace_lookup_failures: Counter,
 }
 
 /// From 50 µs, which is one small Pod, to the deadline of a review.
@@ -151,10 +159,12 @@ impl Default for Metrics {
             certificate_reloads: Family::default(),
             config_reloads: Family::default(),
             connections: Gauge::default(),
+            connections_shed: Counter::default(),
             body_bytes: Gauge::default(),
             certificate_expiry: Gauge::default(),
             namespaces: Gauge::default(),
             namespaces_synced: Gauge::default(),
+            namespace_lookup_failures: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -176,14 +186,20 @@ impl Metrics {
         );
         registry.register(
             "refused_requests",
-            "Requests that were no review, by reason",
+            "Requests and connections that were refused, by reason",
             self.refused.clone(),
         );
         registry.register("panics", "Panics while a review was read or decided", self.panics.clone());
         registry.register("connections", "Connections of clients that are open", self.connections.clone());
         registry.register(
-            "body_bytes_in_flight",
-            "Bytes of request bodies for which room is taken",
+            "connections_shed",
+            "Connections of no use that were ended to make room for others",
+            self.connections_shed.clone(),
+        );
+        registry.register_with_unit(
+            "body_in_flight",
+            "Request bodies for which room is taken",
+            Unit::Bytes,
             self.body_bytes.clone(),
         );
         registry.register(
@@ -207,6 +223,11 @@ impl Metrics {
             "namespaces_synced",
             "Whether the watch of Namespaces is up to date",
             self.namespaces_synced.clone(),
+        );
+        registry.register(
+            "namespace_lookup_failures",
+            "Questions about a Namespace unknown to the watch that got no answer",
+            self.namespace_lookup_failures.clone(),
         );
     }
 

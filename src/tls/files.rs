@@ -2,7 +2,7 @@
 //!
 //! A Secret volume changes by the rename of a symbolic link above the files, so neither file ever gets an event of
 //! its own. Both are therefore read again and again, and compared by content. A reader may see one file from
-//! before the rename and one from after it; such a pair does not match, and the next look sees both new.
+//! before the rename and one from after it; such a pair does not match, and is read once more before it counts as a fault.
 
 use std::{
     fs::File,
@@ -30,45 +30,46 @@ pub struct PairFiles {
     pub key: PathBuf,
 }
 
-/// Why a pair cannot be served.
+/// Why a pair cannot be served. The fault is part of each message, and for that reason no source: a chain of errors
+/// would say it twice.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     /// A file cannot be read.
-    #[error("cannot read the {what} {}: {source}; check {flag}", path.display())]
+    #[error("cannot read the {what} {}: {fault}; check {flag}", path.display())]
     Unreadable {
         /// Which of the two.
         what: &'static str,
         /// Its path.
         path: PathBuf,
         /// What is wrong.
-        source: io::Error,
+        fault: io::Error,
         /// The option that names it.
         flag: &'static str,
     },
     /// A file is not PEM, or holds something else.
-    #[error("{} holds no {what} as PEM{}; check {flag}", path.display(), detail(source.as_ref()))]
+    #[error("{} holds no {what} as PEM{}; check {flag}", path.display(), detail(fault.as_ref()))]
     NotPem {
         /// What was expected.
         what: &'static str,
         /// Its path.
         path: PathBuf,
         /// What is wrong, where it is more than absence.
-        source: Option<pem::Error>,
+        fault: Option<pem::Error>,
         /// The option that names it.
         flag: &'static str,
     },
     /// The two cannot be used together.
-    #[error("the certificate {} and the key {} cannot be served: {}", files.certificate.display(), files.key.display(), reason(source))]
+    #[error("the certificate {} and the key {} cannot be served: {}", files.certificate.display(), files.key.display(), reason(fault))]
     Unusable {
         /// Their paths.
         files: PairFiles,
         /// What is wrong.
-        source: rustls::Error,
+        fault: rustls::Error,
     },
 }
 
-fn detail(source: Option<&pem::Error>) -> String {
-    source.map(|source| format!(" ({source})")).unwrap_or_default()
+fn detail(fault: Option<&pem::Error>) -> String {
+    fault.map(|fault| format!(" ({fault})")).unwrap_or_default()
 }
 
 fn reason(error: &rustls::Error) -> String {
@@ -105,7 +106,7 @@ impl PairFiles {
 
     fn read(&self) -> Result<Content, PairError> {
         let file = |path: &Path, what, flag| {
-            let unreadable = |source| PairError::Unreadable { what, path: path.to_owned(), source, flag };
+            let unreadable = |fault| PairError::Unreadable { what, path: path.to_owned(), fault, flag };
             let mut content = Vec::new();
             File::open(path)
                 .and_then(|file| file.take(MAX_SIZE).read_to_end(&mut content))
@@ -119,10 +120,10 @@ impl PairFiles {
     }
 
     fn identity(&self, content: &Content) -> Result<Identity, PairError> {
-        let no_certificate = |source| PairError::NotPem {
+        let no_certificate = |fault| PairError::NotPem {
             what: "certificate",
             path: self.certificate.clone(),
-            source,
+            fault,
             flag: "--tls-cert",
         };
         let chain: Vec<_> = CertificateDer::pem_slice_iter(&content.certificate)
@@ -134,10 +135,10 @@ impl PairFiles {
         let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|error| PairError::NotPem {
             what: "private key",
             path: self.key.clone(),
-            source: (!matches!(error, pem::Error::NoItemsFound)).then_some(error),
+            fault: (!matches!(error, pem::Error::NoItemsFound)).then_some(error),
             flag: "--tls-key",
         })?;
-        Identity::new(chain, key).map_err(|source| PairError::Unusable { files: self.clone(), source })
+        Identity::new(chain, key).map_err(|fault| PairError::Unusable { files: self.clone(), fault })
     }
 }
 
@@ -197,11 +198,11 @@ impl PairWatch {
     }
 
     fn look(&mut self) {
-        let content = match self.files.read() {
+        let mut content = match self.files.read() {
             Ok(content) => content,
             Err(error) => return self.refuse(Refused::Unreadable(error.to_string()), &error),
         };
-        let fingerprint = content.fingerprint();
+        let mut fingerprint = content.fingerprint();
         if self.served == Some(fingerprint) {
             self.refused = None;
             return;
@@ -209,7 +210,17 @@ impl PairWatch {
         if self.refused == Some(Refused::Content(fingerprint)) {
             return;
         }
-        match self.files.identity(&content) {
+        let mut identity = self.files.identity(&content);
+        // The files may have been changed between the one and the other, which is no fault of theirs.
+        if identity.is_err()
+            && let Ok(again) = self.files.read()
+            && again.fingerprint() != fingerprint
+        {
+            content = again;
+            fingerprint = content.fingerprint();
+            identity = self.files.identity(&content);
+        }
+        match identity {
             Ok(identity) => {
                 self.holder.replace(identity);
                 self.served = Some(fingerprint);

@@ -24,20 +24,18 @@ pub struct SelfSigned {
 #[derive(Debug, thiserror::Error)]
 pub enum SelfSignedError {
     /// One of the names is not one that a certificate can hold.
-    #[error(
-        "cannot make a certificate for {names:?}; --tls-name takes host names and IP addresses: {source}"
-    )]
+    #[error("cannot make a certificate for {names:?}; --tls-name takes host names and IP addresses: {fault}")]
     Names {
         /// What was asked for.
         names: Vec<String>,
         /// What is wrong.
-        source: rcgen::Error,
+        fault: rcgen::Error,
     },
     /// The key could not be made, or not used.
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot make a certificate")]
     Key(#[from] rcgen::Error),
     /// The certificate is not one that can be served.
-    #[error("cannot serve the certificate that was made: {0}")]
+    #[error("cannot serve the certificate that was made")]
     Identity(#[from] rustls::Error),
 }
 
@@ -54,7 +52,7 @@ pub fn generate(names: &[String]) -> Result<SelfSigned, SelfSignedError> {
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
 
     let mut params = CertificateParams::new(names)
-        .map_err(|source| SelfSignedError::Names { names: names.to_vec(), source })?;
+        .map_err(|fault| SelfSignedError::Names { names: names.to_vec(), fault })?;
     params.distinguished_name.push(DnType::CommonName, "Fermata");
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -143,7 +143,7 @@ fn the_largest_body_is_answered_and_a_larger_one_is_not_read() {
         client.send(&chunk).unwrap();
     }
     assert_eq!(client.answer().unwrap().status, 413);
-    eventually("all room is given back", || served.metric("fermata_body_bytes_in_flight") == 0);
+    eventually("all room is given back", || served.metric("fermata_body_in_flight_bytes") == 0);
 }
 
 #[test]
@@ -277,17 +277,25 @@ fn a_panic_costs_one_review_its_patch_and_nothing_else() {
 
 #[test]
 fn large_bodies_share_a_budget_and_small_ones_need_none() {
-    let reviews = ReviewLimits { body_bytes: 1 << 20, deadline: Duration::from_secs(20) };
+    let reviews = ReviewLimits { body_bytes: 800 << 10, deadline: Duration::from_secs(20) };
     let served = Setup { reviews, ..Setup::default() }.serve();
     let large = padded(600 << 10);
     let mut first = served.client();
     let request = request(&large);
     let (begin, rest) = request.split_at(request.len() / 2);
     first.send(begin).unwrap();
-    eventually("room is taken", || served.metric("fermata_body_bytes_in_flight") == large.len() as u64);
+    let come = (large.len() / 2 - 200) as u64;
+    eventually("room is taken for what has come", || served.metric("fermata_body_in_flight_bytes") >= come);
+    assert!(served.metric("fermata_body_in_flight_bytes") <= large.len() as u64 / 2);
 
+    // Heads that declare much and bring nothing take no room.
+    let silent = [(); 4].map(|()| {
+        let mut client = served.client();
+        client.send(head(JSON, 7 << 20).as_bytes()).unwrap();
+        client
+    });
     let mut second = served.client();
-    second.send(head(JSON, large.len()).as_bytes()).unwrap();
+    second.send(&request).unwrap();
     let refused = second.answer().unwrap();
     assert_eq!(refused.status, 429);
     assert_eq!(refused.headers["retry-after"], "1");
@@ -296,6 +304,7 @@ fn large_bodies_share_a_budget_and_small_ones_need_none() {
 
     first.send(rest).unwrap();
     assert_eq!(drain(&first.answer().unwrap()), Some(15));
-    eventually("the room is given back", || served.metric("fermata_body_bytes_in_flight") == 0);
+    drop(silent);
+    eventually("the room is given back", || served.metric("fermata_body_in_flight_bytes") == 0);
     assert_eq!(drain(&served.client().review(&large).unwrap()), Some(15));
 }

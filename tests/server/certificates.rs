@@ -19,7 +19,7 @@ use fermata::{
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
 use crate::{
-    client::{Client, Trust, eventually},
+    client::{Client, SetAtEnd, Trust, eventually},
     fixture::{Served, Setup, ready},
     process::{Process, scratch},
     reviews::{drain, plain},
@@ -123,6 +123,7 @@ fn a_change_under_load_fails_no_review() {
                 }
             });
         }
+        let _stop = SetAtEnd(&stop);
         for change in 1..=10 {
             let before = (leaf(&served), answered.load(Ordering::Relaxed));
             let (certificate, key) = authority.issue(|_| {});
@@ -131,7 +132,6 @@ fn a_change_under_load_fails_no_review() {
             eventually("the change is counted", || reloads(&served, "ok") == change);
             eventually("reviews go on", || answered.load(Ordering::Relaxed) > before.1);
         }
-        stop.store(true, Ordering::Relaxed);
     });
 }
 

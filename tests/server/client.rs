@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -169,6 +172,16 @@ pub(crate) fn head(headers: &str, length: usize) -> String {
     format!(
         "POST /mutate?timeout=5s HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n"
     )
+}
+
+/// Sets a flag when it is dropped, also by a panic: threads that wait for the flag would otherwise hang the test that
+/// has failed.
+pub(crate) struct SetAtEnd<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Waits until something is so.

@@ -8,6 +8,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use crate::{
     client::eventually,
     fixture::{metric, ready},
     process::{Process, scratch},
-    reviews::{drain, patch, plain, review},
+    reviews::{drain, patch, plain, review, warnings},
 };
 
 /// What the API server knows.
@@ -210,14 +211,39 @@ fn a_namespace_without_the_label_is_left_alone() {
 }
 
 #[test]
+fn a_namespace_that_has_just_got_the_label_counts_within_a_moment() {
+    let api =
+        ApiServer::start(World { asked: Some((false, annotations("33s"))), minor: 33, ..World::default() });
+    let process = start(&api, &[]);
+    assert_eq!(drained(&process), None);
+    let labelled = Instant::now();
+    api.change(|world| world.asked = Some((true, annotations("33s"))));
+    eventually("the label counts", || drained(&process) == Some(33));
+    assert!(labelled.elapsed() < Duration::from_secs(2), "{:?}", labelled.elapsed());
+}
+
+#[test]
+fn a_name_that_no_namespace_has_is_not_asked_for() {
+    let api =
+        ApiServer::start(World { asked: Some((true, annotations("33s"))), minor: 33, ..World::default() });
+    let process = start(&api, &[]);
+    for name in ["shop/pods", "shop?watch=1", "..", &"s".repeat(64)] {
+        let body = review(|review| review["request"]["namespace"] = name.into());
+        assert_eq!(drain(&process.client().review(&body).unwrap()), Some(15), "{name}");
+    }
+    assert_eq!(api.change(|world| world.gets), 0);
+}
+
+#[test]
 fn what_cannot_be_asked_leaves_the_config_file() {
     let api = ApiServer::start(World { refuses: true, ..World::default() });
     let config = scratch().join("config.yaml");
     fs::write(&config, "defaults: { drain: 21s }").unwrap();
-    let process = start(&api, &["--config", config.to_str().unwrap()]);
+    let process = start(&api, &["--config", config.to_str().unwrap(), "--server-version", "1.33"]);
     assert_eq!(drained(&process), Some(21));
     eventually("it is said", || ready(process.admin).1.contains("[-]namespaces degraded"));
     assert!(ready(process.admin).0);
+    assert!(metric(process.admin, "fermata_namespace_lookup_failures_total") > 0);
 }
 
 #[test]
@@ -227,7 +253,36 @@ fn an_api_server_that_is_away_does_not_stop_reviews() {
     let api = ApiServer { world: Arc::default(), address: nobody.local_addr().unwrap() };
     let process = start(&api, &[]);
     assert!(ready(process.admin).0);
+    let answer = process.client().review(&plain()).unwrap();
+    assert_eq!(drain(&answer), None, "a server that may be old gets no native sleep");
+    assert!(warnings(&answer)[0].contains("API servers below 1.30"), "{:?}", warnings(&answer));
+    eventually("it is said", || ready(process.admin).1.contains("--server-version says it without asking"));
+    assert!(ready(process.admin).0);
+
+    let process = start(&api, &["--server-version", "1.30"]);
     assert_eq!(drained(&process), Some(15));
+}
+
+#[test]
+fn the_last_known_version_stays_when_the_api_server_goes_away() {
+    let api = ApiServer::start(World { refuses: true, ..World::default() });
+    let process = start(&api, &[]);
+    assert_eq!(drained(&process), None);
+    api.change(|world| (world.refuses, world.minor) = (false, 33));
+    eventually("it has answered", || ready(process.admin).1.contains("[+]version ok"));
+    api.change(|world| world.refuses = true);
+    assert_eq!(drained(&process), Some(15));
+}
+
+#[test]
+fn a_proxy_in_the_environment_is_for_others() {
+    let api = ApiServer::start(World { listed: Some(annotations("40s")), minor: 33, ..World::default() });
+    for proxy in ["http://127.0.0.1:1", "no proxy at all"] {
+        let kubeconfig = api.kubeconfig();
+        let options = ["--kubeconfig", kubeconfig.to_str().unwrap()];
+        let process = Process::start_with(&options, &[("HTTPS_PROXY", proxy), ("https_proxy", proxy)]);
+        eventually("the list is known", || ready(process.admin).1.contains("[+]namespaces ok"));
+    }
 }
 
 #[test]

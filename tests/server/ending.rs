@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    client::{Client, eventually, head, request},
+    client::{Client, SetAtEnd, eventually, head, request},
     fixture::ready,
     process::Process,
     reviews::{drain, plain},
@@ -32,14 +32,15 @@ fn without_a_cluster_it_serves_and_says_so() {
 fn an_end_under_load_fails_no_review() {
     let mut process = Process::start(&["--drain", "1s"]);
     let told = AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     let answered = AtomicU64::new(0);
     let after = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..4 {
-            let (process, told, answered, after) = (&process, &told, &answered, &after);
+            let (process, told, over, answered, after) = (&process, &told, &over, &answered, &after);
             scope.spawn(move || {
                 let mut client = process.client();
-                loop {
+                while !over.load(Ordering::Relaxed) {
                     let was_told = told.load(Ordering::Relaxed);
                     let answer = client.review(&plain()).expect("a review that was sent is answered");
                     assert_eq!(drain(&answer), Some(15));
@@ -57,6 +58,7 @@ fn an_end_under_load_fails_no_review() {
                 }
             });
         }
+        let failed = SetAtEnd(&over);
         eventually("reviews are answered", || answered.load(Ordering::Relaxed) > 100);
         process.signal("TERM");
         eventually("it is not ready", || {
@@ -64,6 +66,8 @@ fn an_end_under_load_fails_no_review() {
             !ready && page.contains("[-]serving failed: draining")
         });
         told.store(true, Ordering::Relaxed);
+        // All is well, so the threads end by themselves.
+        std::mem::forget(failed);
     });
     assert!(after.load(Ordering::Relaxed) > 0, "it goes on answering");
     assert_eq!(process.exit().code(), Some(0));
@@ -139,5 +143,25 @@ fn options_that_cannot_be_met_end_the_program_with_the_reason() {
     ] {
         let output = Process::fails(&[&["--tls-self-signed"], options].concat());
         assert!(output.contains(reason), "{options:?}: {output}");
+    }
+}
+
+#[test]
+fn a_reason_is_said_once() {
+    for (options, text) in [
+        (
+            &["--tls-self-signed", "--config", "/nowhere.yaml"][..],
+            "error: config file /nowhere.yaml: there is no such file; check the path, or leave --config out for the built-in defaults\n",
+        ),
+        (
+            &["--tls-cert", "/nowhere/tls.crt", "--tls-key", "/nowhere/tls.key"],
+            "error: cannot read the certificate /nowhere/tls.crt: No such file or directory (os error 2); check --tls-cert\n",
+        ),
+        (
+            &["--tls-self-signed", "--kubeconfig", "/nowhere.yaml"],
+            "error: cannot use --kubeconfig /nowhere.yaml: failed to read kubeconfig from '\"/nowhere.yaml\"': No such file or directory (os error 2)\n",
+        ),
+    ] {
+        assert_eq!(Process::fails(options), text);
     }
 }

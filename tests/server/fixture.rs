@@ -49,7 +49,7 @@ impl Setup {
             (Arc::new(CertificateHolder::new(made.identity)), trust)
         });
         let config = tls::server_config(holder).unwrap();
-        let cluster = Arc::new(Cluster::new(None, None, None));
+        let cluster = Arc::new(Cluster::new(None, None, None, &self.metrics));
         let mut admission = Admission::new(self.settings, cluster, Arc::clone(&self.metrics), self.reviews);
         if let Some(decide) = self.decide {
             admission = admission.deciding(decide);

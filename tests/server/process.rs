@@ -50,9 +50,14 @@ fn command(options: &[&str]) -> Command {
 impl Process {
     /// Starts it with a certificate of its own.
     pub(crate) fn start(options: &[&str]) -> Self {
+        Self::start_with(options, &[])
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Self {
         let authority = scratch().join("ca.pem");
         let mut command = command(options);
-        command.args(["--tls-self-signed", "--tls-ca-out"]).arg(&authority);
+        command.args(["--tls-self-signed", "--tls-ca-out"]).arg(&authority).envs(environment.iter().copied());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let serving = lines
