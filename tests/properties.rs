@@ -212,6 +212,16 @@ proptest! {
         prop_assert!(!added);
     }
 
+    /// An API server writes maps in an order of its own.
+    #[test]
+    fn the_order_of_annotations_does_not_matter(case in case()) {
+        let mut turned = case.pod.clone();
+        if let Some(annotations) = turned.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+            *annotations = std::mem::take(annotations).into_iter().rev().collect();
+        }
+        prop_assert_eq!(patched(&case.pod, &case), patched(&turned, &case));
+    }
+
     #[test]
     fn a_forged_status_changes_nothing(case in case(), forged in any::<String>()) {
         let once = patched(&case.pod, &case);

@@ -158,6 +158,13 @@ fn allow_files() {
     }
 }
 
+/// Without a cluster the config file and the Pods have their say, and that is all.
+fn go_without_cluster(conditions: &Conditions) {
+    tracing::warn!("no cluster: labels and annotations of Namespaces are not read; --kubeconfig names one");
+    conditions.namespaces.absent("not watched: no cluster");
+    conditions.version.absent("not asked: no cluster");
+}
+
 async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     let ServeOptions {
         listen,
@@ -216,8 +223,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
     if let Some(client) = client {
         tokio::spawn(Arc::clone(&cluster).follow(client, conditions.clone(), Arc::clone(&metrics)));
     } else {
-        conditions.namespaces.absent("not watched: no cluster");
-        conditions.version.absent("not asked: no cluster");
+        go_without_cluster(&conditions);
     }
 
     let (ending, admin_ending) = (Ending::default(), Ending::default());
@@ -237,7 +243,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)));
+    let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)), metrics.handshake_failures.clone());
     let router = mutate::router(Arc::clone(&admission));
     let crowded = move || admission.crowded();
     let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));

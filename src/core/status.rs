@@ -68,7 +68,10 @@ fn render(plan: &Plan<'_>) -> String {
             let _ = write!(status, r#","{name}":{{{members}}}"#);
         }
     }
-    let ignored: Vec<_> = plan.warnings.iter().filter_map(Warning::ignored_annotation).take(LISTED).collect();
+    // In an order of their own: that of the annotations in the object may be another one next time.
+    let mut ignored: Vec<_> = plan.warnings.iter().filter_map(Warning::ignored_annotation).collect();
+    ignored.sort_unstable();
+    ignored.truncate(LISTED);
     if !ignored.is_empty() {
         let _ = write!(status, r#","ignored":{}"#, serde_json::Value::from(ignored));
     }

@@ -41,10 +41,14 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     match transport {
         Transport::Plain => exchange(stream, connection, router, ending).await,
-        Transport::Tls(acceptor) => match acceptor.accept(stream).await {
+        Transport::Tls(acceptor, failures) => match acceptor.accept(stream).await {
             Ok(stream) => exchange(stream, connection, router, ending).await,
-            // Port scans and health checks by TCP end here, so it is nothing to report.
-            Err(error) => tracing::debug!(%error, "a TLS handshake has failed"),
+            // Port scans and health checks by TCP end here too, so it is nothing to report each time. But an API
+            // server that does not trust the certificate shows in nothing but this count.
+            Err(error) => {
+                failures.inc();
+                tracing::debug!(%error, "a TLS handshake has failed");
+            }
         },
     }
     drop(place);

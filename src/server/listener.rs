@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use axum::Router;
 use futures_util::FutureExt;
+use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -27,8 +28,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 pub enum Transport {
     /// As they are.
     Plain,
-    /// By TLS.
-    Tls(TlsAcceptor),
+    /// By TLS, counting the handshakes that fail.
+    Tls(TlsAcceptor, Counter),
 }
 
 /// A port that is taken, on which nothing is answered yet.

@@ -107,7 +107,7 @@ impl Admission {
         let review = self.guarded(large, || Review::parse(&body.bytes)).ok_or(Refusal::Panic)??;
         let decision = self.decision(&review, large, deadline).await;
         let took = begun.elapsed();
-        self.metrics.review(decision.verdict, took);
+        self.metrics.review(&decision, took);
         log(&review, &decision, took);
         Ok(answer(StatusCode::OK, "application/json", decision.body.into()))
     }

@@ -5,7 +5,11 @@
 
 use std::{fmt, time::Duration};
 
-use fermata_core::{review::Verdict, skip::PodSkip};
+use fermata_core::{
+    plan,
+    review::{Decision, Verdict},
+    skip::PodSkip,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -123,11 +127,15 @@ impl EncodeLabelValue for Reload {
 pub struct Metrics {
     registry: Registry,
     reviews: Family<Outcome, Counter>,
+    containers: Family<Outcome, Counter>,
+    warnings: Counter,
     duration: Histogram,
     refused: Family<Reason, Counter>,
     panics: Counter,
     certificate_reloads: Family<ReloadResult, Counter>,
     config_reloads: Family<ReloadResult, Counter>,
+    /// TLS handshakes that failed.
+    pub handshake_failures: Counter,
     /// Connections of clients that are open.
     pub connections: Gauge,
     /// Connections that were ended to make room for others.
@@ -153,11 +161,14 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("fermata"),
             reviews: Family::default(),
+            containers: Family::default(),
+            warnings: Counter::default(),
             duration: Histogram::new(BUCKETS),
             refused: Family::default(),
             panics: Counter::default(),
             certificate_reloads: Family::default(),
             config_reloads: Family::default(),
+            handshake_failures: Counter::default(),
             connections: Gauge::default(),
             connections_shed: Counter::default(),
             body_bytes: Gauge::default(),
@@ -178,6 +189,12 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running build", build);
         registry.register("reviews", "Reviews answered, by outcome", self.reviews.clone());
+        registry.register(
+            "containers",
+            "Containers of the Pods that were judged, by what came of their drain",
+            self.containers.clone(),
+        );
+        registry.register("warnings", "Warnings to those who create Pods", self.warnings.clone());
         registry.register_with_unit(
             "review_duration",
             "From a review's head to its answer",
@@ -190,6 +207,11 @@ impl Metrics {
             self.refused.clone(),
         );
         registry.register("panics", "Panics while a review was read or decided", self.panics.clone());
+        registry.register(
+            "tls_handshake_failures",
+            "TLS handshakes that failed; a steady rise means that the API server does not trust the certificate",
+            self.handshake_failures.clone(),
+        );
         registry.register("connections", "Connections of clients that are open", self.connections.clone());
         registry.register(
             "connections_shed",
@@ -244,6 +266,9 @@ impl Metrics {
         for verdict in own.into_iter().chain(PodSkip::ALL.map(Verdict::Skipped)) {
             let _ = self.reviews.get_or_create(&Outcome { outcome: verdict.outcome() });
         }
+        for outcome in plan::Outcome::WORDS {
+            let _ = self.containers.get_or_create(&Outcome { outcome });
+        }
         for reason in Refusal::ALL {
             let _ = self.refused.get_or_create(&Reason { reason });
         }
@@ -254,8 +279,12 @@ impl Metrics {
     }
 
     /// Counts an answered review.
-    pub fn review(&self, verdict: Verdict, took: Duration) {
-        self.reviews.get_or_create(&Outcome { outcome: verdict.outcome() }).inc();
+    pub fn review(&self, decision: &Decision, took: Duration) {
+        self.reviews.get_or_create(&Outcome { outcome: decision.verdict.outcome() }).inc();
+        for &outcome in &decision.containers {
+            self.containers.get_or_create(&Outcome { outcome }).inc();
+        }
+        self.warnings.inc_by(u64::try_from(decision.warnings).unwrap_or(u64::MAX));
         self.duration.observe(took.as_secs_f64());
     }
 

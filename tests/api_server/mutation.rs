@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use fermata_test_cluster::{
-    ControlPlane,
+    ControlPlane, http,
     wait::{self, Seen},
     webhook::{WebhookOptions, WebhookRegistration},
 };
@@ -147,6 +147,11 @@ async fn an_old_api_server_gets_no_native_sleep() {
     let pods = stage.namespace.pods().unwrap();
     let stored = pods.create(&PostParams::default(), &typed(&pod("old", &json!({})))).await.unwrap();
     assert_eq!((sleep(&stored, "app"), grace(&stored)), (None, 30));
+    let page =
+        http::get(&format!("http://127.0.0.1:{}/metrics", stage.fermata.ports().admin)).await.unwrap().body;
+    let counted =
+        page.lines().find_map(|line| line.strip_prefix(r#"fermata_containers_total{outcome="needs-shim"} "#));
+    assert!(counted.is_some_and(|count| count != "0"), "{page}");
     assert!(stored.metadata.annotations.unwrap()[STATUS].contains("needs-shim"));
 }
 

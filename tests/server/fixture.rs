@@ -64,7 +64,8 @@ impl Setup {
             )
         });
         let (address, admin_address) = (reviews.address(), admin.address());
-        let transport = Transport::Tls(TlsAcceptor::from(Arc::new(config)));
+        let failures = self.metrics.handshake_failures.clone();
+        let transport = Transport::Tls(TlsAcceptor::from(Arc::new(config)), failures);
         let pages = Admin {
             conditions: self.conditions,
             metrics: self.metrics,

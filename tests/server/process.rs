@@ -1,27 +1,31 @@
 //! The program itself, as a process.
 
 use std::{
+    cell::RefCell,
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::client::{Client, Trust, eventually};
 
-/// A new folder of this test run's own.
+thread_local! {
+    /// The folders of this thread's test, removed when the thread ends.
+    static FOLDERS: RefCell<Vec<TempDir>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A new folder, for as long as the test runs.
 pub(crate) fn scratch() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!("server-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = folder.path().to_owned();
+    FOLDERS.with_borrow_mut(|folders| folders.push(folder));
+    path
 }
 
 /// `fermata serve`, on free ports, killed when it is dropped.

@@ -171,7 +171,7 @@ async fn term_ends_a_start_that_is_under_way() -> anyhow::Result<()> {
     })
     .await?;
     harness.signal(Signal::Terminate)?;
-    assert_eq!(harness.exited().await, 0, "{}", harness.log());
+    assert_eq!(harness.exited().await, 130, "{}", harness.log());
     wait::until("all processes and files of the control plane to be gone", BOUND, async || {
         let left = processes_naming(&inner);
         Ok(if left.is_empty() && !inner.exists() { Seen::Yes(()) } else { Seen::NotYet(left.join("\n")) })
