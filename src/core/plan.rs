@@ -4,7 +4,7 @@
 use fermata_stop_plan::Seconds;
 
 use crate::{
-    pod::{AnnotationsPath, HookKind, HookPath},
+    pod::{AnnotationsPath, Container, HookKind, HookPath},
     settings::{DrainLimit, Layer, Sourced},
     skip::{ContainerSkip, PodSkip},
     warning::Warning,
@@ -49,6 +49,13 @@ pub enum ContainerKind {
     NativeSidecar,
     /// An init container: has ended before the Pod serves.
     Init,
+}
+
+impl ContainerKind {
+    /// What an entry of `initContainers` is.
+    pub(crate) fn of_init(container: &Container<'_>) -> Self {
+        if container.is_native_sidecar() { Self::NativeSidecar } else { Self::Init }
+    }
 }
 
 /// The decision about one container.

@@ -46,11 +46,7 @@ pub(super) fn containers<'a>(
         };
         plan
     });
-    let init = pod.init_containers().map(|container| {
-        let kind =
-            if container.is_native_sidecar() { ContainerKind::NativeSidecar } else { ContainerKind::Init };
-        undrained(container, kind)
-    });
+    let init = pod.init_containers().map(|container| undrained(container, ContainerKind::of_init(container)));
     regular.chain(init).collect()
 }
 

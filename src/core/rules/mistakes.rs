@@ -30,11 +30,7 @@ pub(super) fn find(pod: &Pod<'_>, settings: &Settings<'_>, annotations: &PodAnno
 
 /// The mistakes in what names a container.
 fn of_containers(pod: &Pod<'_>, annotations: &PodAnnotations<'_>, mistakes: &mut Vec<Mistake>) {
-    let init = pod.init_containers().map(|container| {
-        let kind =
-            if container.is_native_sidecar() { ContainerKind::NativeSidecar } else { ContainerKind::Init };
-        (container.name(), kind)
-    });
+    let init = pod.init_containers().map(|container| (container.name(), ContainerKind::of_init(container)));
     let regular = pod.containers().map(|container| (container.name(), ContainerKind::Regular));
     let kinds: HashMap<&str, ContainerKind> = init.chain(regular).collect();
     // Comparing all names with all containers is work for a large Pod, and only the first mistakes are shown.
