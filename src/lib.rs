@@ -4,6 +4,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 mod manifest;
+mod polling;
 pub mod server;
 pub mod telemetry;
 pub mod tls;

@@ -14,7 +14,10 @@ use arc_swap::{ArcSwap, Guard};
 use fermata_core::settings::ClusterSettings;
 
 use super::{ConfigError, content, settings};
-use crate::telemetry::{Condition, Metrics, metrics::Reload};
+use crate::{
+    polling::poll,
+    telemetry::{Condition, Metrics, metrics::Reload},
+};
 
 /// The operator's settings, which may change between two reviews but never within one.
 #[derive(Debug, Default)]
@@ -71,22 +74,8 @@ impl ConfigWatch {
     }
 
     /// Looks every so often.
-    pub async fn run(mut self, every: Duration) {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // A file on a slow disk must not hold up reviews.
-            let Ok(this) = tokio::task::spawn_blocking(move || {
-                self.look();
-                self
-            })
-            .await
-            else {
-                return;
-            };
-            self = this;
-        }
+    pub async fn run(self, every: Duration) {
+        poll(self, every, Self::look, |_| {}).await;
     }
 
     fn look(&mut self) {

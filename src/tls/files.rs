@@ -16,7 +16,10 @@ use std::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 
 use super::{CertificateHolder, Identity};
-use crate::telemetry::{Condition, Metrics, metrics::Reload};
+use crate::{
+    polling::poll,
+    telemetry::{Condition, Metrics, metrics::Reload},
+};
 
 /// The largest file that is read: what a Secret can hold. Unit: bytes.
 const MAX_SIZE: u64 = 1 << 20;
@@ -178,23 +181,8 @@ impl PairWatch {
     }
 
     /// Looks every so often.
-    pub async fn run(mut self, every: Duration, condition: Arc<Condition>) {
-        let mut ticks = tokio::time::interval(every);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // Files on a slow disk must not hold up reviews.
-            let Ok(this) = tokio::task::spawn_blocking(move || {
-                self.look();
-                self
-            })
-            .await
-            else {
-                return;
-            };
-            self = this;
-            report_expiry(&self.holder, &self.metrics, &condition);
-        }
+    pub async fn run(self, every: Duration, condition: Arc<Condition>) {
+        poll(self, every, Self::look, |watch| report_expiry(&watch.holder, &watch.metrics, &condition)).await;
     }
 
     fn look(&mut self) {
