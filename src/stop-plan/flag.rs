@@ -27,6 +27,7 @@ impl Arguments {
     }
 
     /// All words that are left.
+    #[must_use]
     pub fn rest(self) -> impl ExactSizeIterator<Item = OsString> {
         self.0.into_iter()
     }
