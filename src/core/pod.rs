@@ -7,23 +7,30 @@
 mod annotations;
 mod containers;
 mod hook;
+mod http_get;
+mod list;
 mod object;
 mod presence;
+mod resources;
 mod sleep_command;
 mod text;
+mod volumes;
 
 use std::ops::Deref;
 
 use serde::Deserialize;
 
 use annotations::Annotations;
-pub(crate) use annotations::SIZE_LIMIT as ANNOTATIONS_SIZE_LIMIT;
+pub(crate) use annotations::{SAFE_TO_EVICT, SIZE_LIMIT as ANNOTATIONS_SIZE_LIMIT};
 pub use containers::Container;
-use containers::Containers;
 pub use hook::{Hook, HookKind, Lifecycle};
+pub use http_get::{HttpGetAction, Port};
+use list::List;
 pub(crate) use object::Object;
 pub use presence::Presence;
+pub(crate) use resources::Resources;
 pub use text::Text;
+pub use volumes::{Volume, VolumeMount};
 
 /// What the view reads of a Pod.
 #[derive(Debug, Deserialize)]
@@ -72,15 +79,25 @@ struct OwnerReference<'a> {
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     #[serde(borrow, default)]
-    containers: Presence<Containers<'a>>,
+    containers: Presence<List<Object<Container<'a>>>>,
     #[serde(borrow, default)]
-    init_containers: Presence<Containers<'a>>,
+    init_containers: Presence<List<Object<Container<'a>>>>,
+    #[serde(borrow, default)]
+    volumes: Presence<List<Object<Volume<'a>>>>,
+    security_context: Option<Object<SecurityContext>>,
+    host_network: Option<bool>,
     #[serde(default)]
     termination_grace_period_seconds: Presence<i64>,
     #[serde(borrow)]
     os: Option<Object<Os<'a>>>,
     #[serde(borrow)]
     node_selector: Option<Object<NodeSelector<'a>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecurityContext {
+    run_as_user: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -200,22 +217,54 @@ impl<'a> Pod<'a> {
     /// The regular containers, in order.
     pub fn containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
         let containers = self.spec.value().and_then(|spec| spec.containers.value());
-        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
+        containers.map_or(&[][..], Deref::deref).iter().map(Deref::deref)
     }
 
     /// The init containers and native sidecars, in order.
     pub fn init_containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
         let containers = self.spec.value().and_then(|spec| spec.init_containers.value());
-        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
+        containers.map_or(&[][..], Deref::deref).iter().map(Deref::deref)
     }
 
-    /// How much of the way to the status annotation the Pod already has.
-    pub(crate) fn status_path(&self) -> AnnotationsPath {
+    /// Whether the member `initContainers` is there, and not null.
+    #[must_use]
+    pub fn has_init_containers(&self) -> bool {
+        self.spec.value().is_some_and(|spec| spec.init_containers.value().is_some())
+    }
+
+    /// The volumes, in order; nothing where the member is absent or null.
+    pub fn volumes(&self) -> Option<impl ExactSizeIterator<Item = &Volume<'a>>> {
+        let volumes = self.spec.value().and_then(|spec| spec.volumes.value());
+        volumes.map(|volumes| volumes.iter().map(Deref::deref))
+    }
+
+    /// The user that containers run as unless they say otherwise, if the Pod says.
+    #[must_use]
+    pub fn run_as_user(&self) -> Option<i64> {
+        self.spec
+            .value()
+            .and_then(|spec| spec.security_context.as_ref())
+            .and_then(|context| context.run_as_user)
+    }
+
+    /// Whether the Pod is in the network of its node.
+    #[must_use]
+    pub fn is_host_network(&self) -> bool {
+        self.spec.value().is_some_and(|spec| spec.host_network == Some(true))
+    }
+
+    /// The volumes that cluster-autoscaler may lose, as they are written.
+    #[must_use]
+    pub fn safe_to_evict(&self) -> Option<&str> {
+        self.annotations().and_then(Annotations::safe_to_evict)
+    }
+
+    /// How much of the way to an annotation the Pod already has.
+    pub(crate) fn annotations_path(&self) -> AnnotationsPath {
         match self.metadata.value().map(|metadata| metadata.annotations.value()) {
             None => AnnotationsPath::NoMetadata,
             Some(None) => AnnotationsPath::NoAnnotations,
-            Some(Some(_)) if self.status().is_some() => AnnotationsPath::Status,
-            Some(Some(_)) => AnnotationsPath::NoStatus,
+            Some(Some(_)) => AnnotationsPath::Annotations,
         }
     }
 
@@ -231,6 +280,8 @@ pub enum HookPath {
     NoLifecycle,
     /// `lifecycle` is there and has no hook before the stop.
     NoPreStop,
+    /// There is a hook.
+    PreStop,
 }
 
 /// How much of the way to `metadata.annotations` a Pod already has.
@@ -240,10 +291,8 @@ pub enum AnnotationsPath {
     NoMetadata,
     /// `annotations` is absent or null.
     NoAnnotations,
-    /// `annotations` is there, without the one to write.
-    NoStatus,
-    /// The annotation is there.
-    Status,
+    /// `annotations` is there.
+    Annotations,
 }
 
 /// A Pod that cannot be judged because it cannot be read.
@@ -347,7 +396,7 @@ mod tests {
             r#"{"metadata":{"annotations":{"fermata.dev/drain":null}},"spec":{"containers":[{"name":null,"lifecycle":{"preStop":{"sleep":{"seconds":null}}}}]}}"#,
         );
         assert_eq!(pod.fermata_annotations().next(), Some(("fermata.dev/drain", "")));
-        assert_eq!(pod.containers().next().unwrap().pre_stop(), &Hook::Sleep(0));
+        assert!(matches!(pod.containers().next().unwrap().pre_stop(), Hook::Sleep(0)));
     }
 
     #[test]

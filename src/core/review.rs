@@ -310,17 +310,15 @@ pub struct Decision {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use base64::{Engine, prelude::BASE64_STANDARD};
     use serde_json::{Value, json};
 
     use super::{MalformedReview, Review, Verdict};
     use crate::settings::{ClusterSettings, Settings};
 
-    const SETTINGS: ClusterSettings = ClusterSettings {
-        defaults: crate::settings::LayerValues { drain: None, grace_period: None, containers: None },
-        limits: crate::settings::Limits { max_drain: None, max_grace_period: None },
-        on_invalid: crate::settings::OnInvalid::Warn,
-    };
+    static SETTINGS: LazyLock<ClusterSettings> = LazyLock::new(ClusterSettings::default);
 
     fn settings() -> Settings<'static> {
         Settings {
