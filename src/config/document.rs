@@ -99,13 +99,11 @@ fn defaults(node: &Spanned<Node>) -> Result<LayerValues<'static>, DocumentError>
 
 /// The words of a command, as a list.
 fn words(node: &Spanned<Node>, setting: &str) -> Result<Vec<String>, DocumentError> {
-    match &node.value {
-        Node::List(items) => items.iter().map(|item| Ok(scalar(item, setting)?.to_owned())).collect(),
-        _ => {
-            let message = format!("{setting} must be a list of words, such as [nginx, -g, daemon off;]");
-            Err(DocumentError::new(node.referenced, message))
-        }
-    }
+    let Node::List(items) = &node.value else {
+        let message = format!("{setting} must be a list of words, such as [nginx, -g, daemon off;]");
+        return Err(DocumentError::new(node.referenced, message));
+    };
+    items.iter().map(|item| Ok(scalar(item, setting)?.to_owned())).collect()
 }
 
 /// An image's reference: what no runtime could pull would stop every Pod that gets the shim.

@@ -2,7 +2,7 @@
 //!
 //! This is data, ready to be drawn or serialised; what it looks like is decided where it is drawn.
 
-use fermata_stop_plan::{Scope, StopPlan, Then};
+use fermata_stop_plan::{Drain, Scope, StopPlan, Then};
 use serde::Serialize;
 
 use crate::{
@@ -183,7 +183,7 @@ fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding 
         }
         Outcome::Skipped(skip) => ("skipped", format!("{skip}: {}", skip.meaning())),
     };
-    let drain_after = container.outcome.drain().map(|drain| drain.most()).or(container.drain_before);
+    let drain_after = container.outcome.drain().map(Drain::most).or(container.drain_before);
     ContainerEnding {
         name: container.name.to_owned(),
         kind: match container.kind {

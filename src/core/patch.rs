@@ -126,7 +126,7 @@ impl Serialize for Value<'_> {
             Self::Exec(words) => member(serializer, "exec", &Exec { command: words }),
             Self::Member(name, value) => member(serializer, name, value),
             Self::Element(value) => [value].serialize(serializer),
-            Self::ShimMount => container::Mount::READ_ONLY.serialize(serializer),
+            Self::ShimMount => container::VolumeMount::READ_ONLY.serialize(serializer),
             Self::ShimVolume => container::Volume::SHIM.serialize(serializer),
             Self::ShimContainer { image, resources, run_as_user } => {
                 container::Container::new(image, resources.as_deref(), *run_as_user).serialize(serializer)

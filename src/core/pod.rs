@@ -233,6 +233,7 @@ impl<'a> Pod<'a> {
     }
 
     /// The volumes, in order; nothing where the member is absent or null.
+    #[must_use]
     pub fn volumes(&self) -> Option<impl ExactSizeIterator<Item = &Volume<'a>>> {
         let volumes = self.spec.value().and_then(|spec| spec.volumes.value());
         volumes.map(|volumes| volumes.iter().map(Deref::deref))

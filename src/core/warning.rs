@@ -189,32 +189,7 @@ impl fmt::Display for Warning {
                 }
             }
             Self::OwnPreStop { container, hook, drain, shim } => {
-                let name = short_name(container);
-                write!(f, "container {name}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
-                match hook {
-                    HookKind::TcpSocket => write!(
-                        f,
-                        "its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}"
-                    ),
-                    HookKind::Exec | HookKind::HttpGet if *shim == ShimMode::Off => write!(
-                        f,
-                        "its {hook} preStop hook stays as it is; set {} to hook to run it after a drain of {drain}",
-                        Key::Shim,
-                    ),
-                    HookKind::Exec => write!(
-                        f,
-                        "its exec preStop hook stays as it is; let it sleep {drain} first and set {name}.{}: 0, or remove it",
-                        Key::Drain,
-                    ),
-                    HookKind::HttpGet => write!(
-                        f,
-                        "its httpGet preStop hook stays as it is, because the shim cannot send it as the kubelet does (HTTPS, or a host by name)",
-                    ),
-                    HookKind::Sleep | HookKind::Unknown => write!(
-                        f,
-                        "its preStop hook is of a kind not known here and stays as it is; remove it to get the drain of {drain}"
-                    ),
-                }
+                own_pre_stop(f, &short_name(container), *hook, *drain, *shim)
             }
             Self::RangeFixed { container, asked, drain, host_network } => {
                 let Sourced { value, layer } = asked;
@@ -298,6 +273,40 @@ impl fmt::Display for Warning {
             }
             Self::More { count } => write!(f, "{count} more warnings; `fermata explain` shows them all"),
         }
+    }
+}
+
+/// What to do about a hook that stands where the drain would.
+fn own_pre_stop(
+    f: &mut fmt::Formatter<'_>,
+    container: &str,
+    hook: HookKind,
+    drain: Drain,
+    shim: ShimMode,
+) -> fmt::Result {
+    write!(f, "container {container}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
+    match hook {
+        HookKind::TcpSocket => write!(
+            f,
+            "its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}"
+        ),
+        HookKind::Exec | HookKind::HttpGet if shim == ShimMode::Off => write!(
+            f,
+            "its {hook} preStop hook stays as it is; set {} to hook to run it after a drain of {drain}",
+            Key::Shim,
+        ),
+        HookKind::Exec => write!(
+            f,
+            "its exec preStop hook stays as it is; let it sleep {drain} first and set {container}.{}: 0, or remove it",
+            Key::Drain,
+        ),
+        HookKind::HttpGet => f.write_str(
+            "its httpGet preStop hook stays as it is, because the shim cannot send it as the kubelet does (HTTPS, or a host by name)",
+        ),
+        HookKind::Sleep | HookKind::Unknown => write!(
+            f,
+            "its preStop hook is of a kind not known here and stays as it is; remove it to get the drain of {drain}"
+        ),
     }
 }
 

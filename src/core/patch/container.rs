@@ -28,14 +28,14 @@ impl Volume {
 /// Where the volume is mounted.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Mount {
+pub(super) struct VolumeMount {
     name: &'static str,
     mount_path: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
 }
 
-impl Mount {
+impl VolumeMount {
     /// For the containers that run the shim: none of them may replace it.
     pub(super) const READ_ONLY: Self = Self { name: NAME, mount_path: FOLDER, read_only: true };
 
@@ -52,7 +52,7 @@ pub(super) struct Container<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     resources: Option<&'a RawValue>,
     security_context: SecurityContext,
-    volume_mounts: [Mount; 1],
+    volume_mounts: [VolumeMount; 1],
 }
 
 /// What the Pod Security Standard `restricted` asks of a container.
@@ -94,7 +94,7 @@ impl<'a> Container<'a> {
                 run_as_user,
                 seccomp_profile: SeccompProfile { r#type: "RuntimeDefault" },
             },
-            volume_mounts: [Mount::WRITABLE],
+            volume_mounts: [VolumeMount::WRITABLE],
         }
     }
 }

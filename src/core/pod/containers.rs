@@ -146,6 +146,7 @@ impl<'a> Container<'a> {
     }
 
     /// Its mounts; nothing where the member is absent or null.
+    #[must_use]
     pub fn volume_mounts(&self) -> Option<impl ExactSizeIterator<Item = &VolumeMount<'a>>> {
         self.volume_mounts.value().map(|mounts| mounts.iter().map(Deref::deref))
     }

@@ -5,6 +5,8 @@
 //! just that. It is the longest that counts, and not each container's own, because a container that another
 //! webhook adds in the same admission would otherwise be paid for twice.
 
+use fermata_stop_plan::Drain;
+
 use super::regular;
 use crate::{
     plan::{Action, ContainerPlan, DEFAULT_GRACE_PERIOD, GraceNeed, GracePlan, GraceReason, Outcome, Step},
@@ -74,7 +76,7 @@ fn needed<'a>(before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
             raise(drain.saturating_add(own_time), container, GraceNeed::LongerDrain, layer);
         }
         if let Some(own_time) = container.grace_asked {
-            let drain = container.outcome.drain().map(|drain| drain.most());
+            let drain = container.outcome.drain().map(Drain::most);
             let drain = drain.or(container.drain_before).map_or(0, i64::from);
             let to = drain.saturating_add(own_time.value.into());
             raise(to, container, GraceNeed::OwnTime, Some(own_time.layer));

@@ -1,6 +1,6 @@
 //! Which entrypoints run under the shim, and by which stop plan.
 
-use fermata_stop_plan::{Scope, Seconds, SignalSet, StopPlan};
+use fermata_stop_plan::{Drain, Scope, Seconds, SignalSet, StopPlan};
 
 use super::{
     deliver::Delivery,
@@ -61,7 +61,7 @@ pub(super) fn containers(
 /// How long the stop may take from the stop signal on: what the drain leaves of the grace period. Where a hook of the
 /// user's runs as well, nobody knows.
 fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GracePlan<'_>) -> Option<Seconds> {
-    let drain = match (planned.outcome.drain().map(|drain| drain.most()), planned.drain_before) {
+    let drain = match (planned.outcome.drain().map(Drain::most), planned.drain_before) {
         _ if planned.pre_stop.as_ref().is_some_and(|hook| hook.then.is_some()) => return None,
         (Some(drain), _) | (None, Some(drain)) => drain,
         (None, None) if matches!(container.pre_stop(), Hook::None) => Seconds::ZERO,
@@ -104,7 +104,8 @@ fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Ent
             plan.rewrite.extend(&of_profile.rewrite);
         }
     }
-    let implied = if found.is_shell { Scope::Group } else { found.init.scope.unwrap_or(of_profile.scope) };
+    let of_init = found.init.scope.filter(|_| profile.is_none());
+    let implied = if found.is_shell { Scope::Group } else { of_init.unwrap_or(of_profile.scope) };
     let said = resolved.signal_scope(name).filter(|said| found.is_shell || beats_profile(said.layer));
     plan.scope = said.map_or(implied, |said| said.value);
     let said = resolved.exit_code(name).filter(|said| beats_profile(said.layer));
