@@ -3,17 +3,24 @@
 //! Images and Helm charts call it by that name, read its messages, and pin its quirks. Everything that can be seen from
 //! outside is the same, except that a command that cannot be run ends it with 126 or 127, where the original says 2.
 
+mod voice;
+
 use std::{
+    env,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
 };
 
-use fermata_stop_plan::{Rewrite, Signal};
+use fermata_stop_plan::{Rewrite, Scope, Signal, SignalSet, StopPlan};
 
 use super::{
-    ending::{Ending, Stream},
+    ending::Ending,
     getopt::{Grammar, Long, Place, Words},
     integer::{int, strtol},
+};
+use crate::{
+    message::{self, Stream},
+    run::{self, CleanUp, Dispositions, Inherited, Invocation, Manners, Session, Subreaper, Suspends},
 };
 
 /// The version whose dialect this is.
@@ -57,6 +64,22 @@ Use --help for full usage.
 
 /// The highest signal that `-r` knows.
 const HIGHEST: i32 = 31;
+
+/// Does what the command line says, and returns the exit code.
+pub(super) fn main(program: &OsStr, words: impl IntoIterator<Item = OsString>, inherited: &Inherited) -> u8 {
+    let (debug, setsid) = (env::var_os("DUMB_INIT_DEBUG"), env::var_os("DUMB_INIT_SETSID"));
+    let environment = Environment { debug: debug.as_deref(), setsid: setsid.as_deref() };
+    let options = match Options::read(program, words, environment) {
+        Ok(options) => options,
+        Err(ending) => return ending.say(),
+    };
+    if options.verbose {
+        for remark in &options.remarks {
+            message::say(Stream::Error, &voice::line(remark.as_bytes()).text);
+        }
+    }
+    run::run(&options.into_invocation(), inherited)
+}
 
 /// What the command line and the environment ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +152,30 @@ impl Options {
         Ok(options)
     }
 
+    /// What the engine does for dumb-init. There is no stop: every signal is only passed on.
+    fn into_invocation(self) -> Invocation {
+        let plan = StopPlan {
+            triggers: SignalSet::EMPTY,
+            rewrite: self.rewrite,
+            scope: if self.session { Scope::Group } else { Scope::Child },
+            ..StopPlan::default()
+        };
+        let manners = Manners {
+            session: if self.session { Session::New } else { Session::Shared },
+            dispositions: Dispositions::Default,
+            leaves_directory: true,
+            clean_up: CleanUp::Rewritten,
+            suspends: Suspends::OnSignal,
+            subreaper: Subreaper::No,
+            parent_death: None,
+            not_forwarded: SignalSet::EMPTY,
+            maps_every_end: false,
+            renames_listener: false,
+            voice: if self.verbose { voice::verbose } else { voice::quiet },
+        };
+        Invocation { command: self.command, plan, manners }
+    }
+
     /// What a terminal sends to suspend reaches a group without a parent in its session, where it would have no
     /// effect. STOP has one, and takes its place unless `-r` says otherwise.
     fn suspend_by_stop(&mut self) {
@@ -163,7 +210,7 @@ mod tests {
     use std::ffi::{OsStr, OsString};
 
     use super::{Environment, Options, REWRITE_HELP, pair};
-    use crate::dialect::ending::{Ending, Stream};
+    use crate::{dialect::ending::Ending, message::Stream};
 
     fn read(line: &[&str]) -> Result<Options, Ending> {
         read_in(line, Environment::default())

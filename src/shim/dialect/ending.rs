@@ -1,5 +1,7 @@
 //! A call that ends before anything is run: help, a version, or a mistake.
 
+use crate::message::{self, Stream};
+
 /// What is said, where, and the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ending {
@@ -11,11 +13,10 @@ pub(super) struct Ending {
     pub(super) code: u8,
 }
 
-/// One of the two standard streams for output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stream {
-    /// Standard output.
-    Output,
-    /// Standard error.
-    Error,
+impl Ending {
+    /// Says it, and returns the exit code.
+    pub(super) fn say(&self) -> u8 {
+        message::print(self.stream, &self.text);
+        self.code
+    }
 }

@@ -3,17 +3,25 @@
 //! Everything that can be seen from outside is the same, except that a closed standard input does not end it, and that
 //! `-l` shows the licence of the shim.
 
+mod voice;
+
 use std::{
+    env,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
 };
 
-use fermata_stop_plan::Signal;
+use fermata_stop_plan::{ExitCodes, Rewrite, Scope, Signal, SignalSet, StopPlan};
+use nix::sys::signal::Signal as ParentDeath;
 
 use super::{
-    ending::{Ending, Stream},
+    ending::Ending,
     getopt::{Grammar, Place, Words},
     integer::{int, strtol},
+};
+use crate::{
+    message::Stream,
+    run::{self, CleanUp, Dispositions, Inherited, Invocation, Manners, Session, Subreaper, Suspends},
 };
 
 /// What `--version` says.
@@ -47,6 +55,36 @@ Environment variables:
 
 "#;
 
+const REAPER_WARNING: &str = "\
+Tini is not running as PID 1 and isn't registered as a child subreaper.
+Zombie processes will not be re-parented to Tini, so zombie reaping won't work.
+To fix the problem, use the -s option or set the environment variable TINI_SUBREAPER to register Tini as a child \
+subreaper, or run Tini as PID 1.";
+
+/// Signals that are about a process' own faults, and those of a terminal about its background.
+const NOT_FORWARDED: SignalSet = SignalSet::of(&[
+    Signal::ILL,
+    Signal::TRAP,
+    Signal::ABRT,
+    Signal::BUS,
+    Signal::FPE,
+    Signal::SEGV,
+    Signal::SYS,
+    Signal::TTIN,
+    Signal::TTOU,
+]);
+
+/// Does what the command line says, and returns the exit code.
+pub(super) fn main(program: &OsStr, words: impl IntoIterator<Item = OsString>, inherited: &Inherited) -> u8 {
+    let variables =
+        ["TINI_SUBREAPER", "TINI_KILL_PROCESS_GROUP", "TINI_VERBOSITY", "POSIXLY_CORRECT"].map(env::var_os);
+    let [subreaper, group, verbosity, posix] = variables.each_ref().map(Option::as_deref);
+    match Options::read(program, words, Environment { subreaper, group, verbosity, posix }) {
+        Ok(options) => run::run(&options.into_invocation(), inherited),
+        Err(ending) => ending.say(),
+    }
+}
+
 /// What the command line and the environment ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Options {
@@ -61,7 +99,7 @@ struct Options {
     /// The exit codes that become 0.
     success: Vec<u8>,
     /// What the kernel sends when the parent ends.
-    parent_death: Option<Signal>,
+    parent_death: Option<ParentDeath>,
     /// The program and its arguments. Never empty.
     command: Vec<OsString>,
 }
@@ -132,14 +170,39 @@ impl Options {
         }
         Ok(options)
     }
+
+    /// What the engine does for tini. There is no stop: every signal is only passed on.
+    fn into_invocation(self) -> Invocation {
+        let plan = StopPlan {
+            triggers: SignalSet::EMPTY,
+            rewrite: Rewrite::default(),
+            scope: if self.group { Scope::Group } else { Scope::Child },
+            exit_codes: ExitCodes::map(self.success.iter().map(|code| (*code, 0))),
+            ..StopPlan::default()
+        };
+        let manners = Manners {
+            session: Session::Group,
+            dispositions: Dispositions::Keep,
+            leaves_directory: false,
+            clean_up: CleanUp::Nothing,
+            suspends: Suspends::Never,
+            subreaper: if self.subreaper { Subreaper::Required } else { Subreaper::No },
+            parent_death: self.parent_death,
+            not_forwarded: NOT_FORWARDED,
+            maps_every_end: true,
+            renames_listener: false,
+            voice: voice::voice(self.verbosity, self.warn_on_reap),
+        };
+        Invocation { command: self.command, plan, manners }
+    }
 }
 
 /// The value of `-p`: a name with `SIG`, in capitals, of the signals that tini knows.
-fn parent_death(value: &OsStr) -> Option<Signal> {
-    let name = value.to_str()?.strip_prefix("SIG")?;
-    let signal = name.parse::<Signal>().ok()?;
-    (signal.to_string() == name && signal.number() < 32 && !matches!(name, "STKFLT" | "IO" | "PWR"))
-        .then_some(signal)
+fn parent_death(value: &OsStr) -> Option<ParentDeath> {
+    let known = |signal: &ParentDeath| {
+        !matches!(signal, ParentDeath::SIGSTKFLT | ParentDeath::SIGIO | ParentDeath::SIGPWR)
+    };
+    value.to_str()?.parse().ok().filter(known)
 }
 
 /// The value of `-e`. Nothing at all counts as 0: so `strtol` says.
@@ -179,7 +242,7 @@ mod tests {
     use std::ffi::{OsStr, OsString};
 
     use super::{Environment, LICENSE, Options, exit_code, parent_death};
-    use crate::dialect::ending::{Ending, Stream};
+    use crate::{dialect::ending::Ending, message::Stream};
 
     fn read(line: &[&str]) -> Result<Options, Ending> {
         read_in(line, Environment::default())
@@ -229,7 +292,7 @@ mod tests {
     #[test]
     fn signals_are_named_in_full() {
         for (name, number) in [("SIGKILL", 9), ("SIGTERM", 15), ("SIGSYS", 31), ("SIGCHLD", 17)] {
-            assert_eq!(parent_death(OsStr::new(name)).map(Signal::number), Some(number), "{name}");
+            assert_eq!(parent_death(OsStr::new(name)).map(|signal| signal as i32), Some(number), "{name}");
         }
         for name in
             ["KILL", "sigkill", "9", "SIG9", "SIGIO", "SIGPOLL", "SIGPWR", "SIGSTKFLT", "SIGRTMIN", "SIGIOT"]
@@ -237,8 +300,6 @@ mod tests {
             assert_eq!(parent_death(OsStr::new(name)), None, "{name}");
         }
     }
-
-    use fermata_stop_plan::Signal;
 
     #[test]
     fn what_ends_a_call_goes_where_tini_puts_it() {
