@@ -63,7 +63,7 @@ impl Mistake {
 /// The words of a command line that are being read.
 pub(super) struct Words<'g> {
     grammar: &'g Grammar,
-    words: VecDeque<OsString>,
+    unread: VecDeque<OsString>,
     /// What is left of a cluster of letters such as `-vc`.
     cluster: VecDeque<u8>,
     /// Operands that stood in front of options.
@@ -73,12 +73,12 @@ pub(super) struct Words<'g> {
 impl<'g> Words<'g> {
     /// These words, without the program's name.
     pub(super) fn new(grammar: &'g Grammar, words: impl IntoIterator<Item = OsString>) -> Self {
-        Self { grammar, words: words.into_iter().collect(), cluster: VecDeque::new(), operands: Vec::new() }
+        Self { grammar, unread: words.into_iter().collect(), cluster: VecDeque::new(), operands: Vec::new() }
     }
 
     /// What is no option, in the order in which it was given. To be asked when there is no option left.
     pub(super) fn operands(mut self) -> Vec<OsString> {
-        self.operands.extend(self.words);
+        self.operands.extend(self.unread);
         self.operands
     }
 
@@ -93,7 +93,7 @@ impl<'g> Words<'g> {
             return Ok(Given { letter, value: OsString::new() });
         }
         let value = if self.cluster.is_empty() {
-            self.words
+            self.unread
                 .pop_front()
                 .ok_or_else(|| Mistake::new(&[b"option requires an argument -- '", &[letter], b"'"]))?
         } else {
@@ -125,7 +125,7 @@ impl<'g> Words<'g> {
             (false, None) => OsString::new(),
             (false, Some(_)) => return Err(mistake(b"doesn't allow an argument")),
             (true, Some(value)) => OsStr::from_bytes(value).to_owned(),
-            (true, None) => self.words.pop_front().ok_or_else(|| mistake(b"requires an argument"))?,
+            (true, None) => self.unread.pop_front().ok_or_else(|| mistake(b"requires an argument"))?,
         };
         Ok(Given { letter: known.letter, value })
     }
@@ -143,10 +143,10 @@ impl Iterator for Words<'_> {
             return Some(self.letter(letter));
         }
         loop {
-            let word = self.words.pop_front()?;
+            let word = self.unread.pop_front()?;
             match word.as_bytes() {
                 b"--" => {
-                    self.operands.extend(self.words.drain(..));
+                    self.operands.extend(self.unread.drain(..));
                     return None;
                 }
                 [b'-', b'-', long @ ..] if !self.grammar.long.is_empty() => return Some(self.long(long)),
@@ -155,7 +155,7 @@ impl Iterator for Words<'_> {
                     return Some(self.letter(*first));
                 }
                 _ if self.grammar.place == Place::BeforeOperands => {
-                    self.words.push_front(word);
+                    self.unread.push_front(word);
                     return None;
                 }
                 _ => self.operands.push(word),

@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use fermata_stop_plan::Signal;
 use nix::errno::Errno;
 
 use crate::{
@@ -39,7 +40,7 @@ pub(super) fn verbose(event: &Event<'_>) -> Vec<Line> {
         Event::Received(signal) => format!("Received signal {}.", signal.number()),
         Event::HandOffIgnored(signal) => format!("Ignoring tty hand-off signal {}.", signal.number()),
         Event::Rewritten(from, to) => {
-            format!("Translating signal {} to {}.", from.number(), to.map_or(0, |to| to.number()))
+            format!("Translating signal {} to {}.", from.number(), to.map_or(0, Signal::number))
         }
         Event::Forwarded { signal, .. } => format!("Forwarded signal {} to children.", signal.number()),
         // The number is that of what the map made of the signal, and so always the same.

@@ -77,7 +77,7 @@ impl Message {
 fn messages(event: &Event<'_>, warn_on_reap: bool) -> Vec<Message> {
     let one = |level, text: String| vec![Message::new(level, text)];
     match event {
-        Event::NoParentDeath(_) => one(Level::Fatal, "Failed to set up parent death signal".into()),
+        Event::NoParentDeath => one(Level::Fatal, "Failed to set up parent death signal".into()),
         Event::NoSubreaper(errno) => {
             one(Level::Fatal, format!("Failed to register as child subreaper: {}", strerror(*errno)))
         }
@@ -111,10 +111,9 @@ fn messages(event: &Event<'_>, warn_on_reap: bool) -> Vec<Message> {
                 _ if !program => {
                     Message::new(Level::Warning, format!("Reaped zombie process with pid={pid}"))
                 }
-                End::Exited(status) => Message::new(
-                    Level::Info,
-                    format!("Main child exited normally (with status '{status}')"),
-                ),
+                End::Exited(status) => {
+                    Message::new(Level::Info, format!("Main child exited normally (with status '{status}')"))
+                }
                 End::Signalled(signal) => Message::new(
                     Level::Info,
                     format!("Main child exited with signal (with signal '{}')", strsignal(*signal)),
