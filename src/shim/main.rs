@@ -1,5 +1,7 @@
 //! `fermata-shim`: a better PID 1, and a preStop hook that drains.
 
+mod drain;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
