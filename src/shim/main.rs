@@ -8,6 +8,7 @@
 
 mod dialect;
 mod drain;
+mod install;
 mod message;
 mod run;
 

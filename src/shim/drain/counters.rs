@@ -2,21 +2,23 @@
 
 use std::{
     fs::File,
-    io::{self, ErrorKind, Read as _},
+    io::{self, ErrorKind},
     path::PathBuf,
 };
 
-use super::watch::{Listeners, Network};
+use super::watch::Network;
 
 /// The network namespace that this process is in, through `/proc/net`.
 #[derive(Debug)]
 pub(crate) struct ProcNet {
     folder: PathBuf,
+    /// The tables of sockets. A listener of both families is in that of IPv6 alone, and a Pod without IPv6 has none.
+    tables: [&'static str; 2],
 }
 
 impl Default for ProcNet {
     fn default() -> Self {
-        Self { folder: "/proc/net".into() }
+        Self { folder: "/proc/net".into(), tables: ["tcp", "tcp6"] }
     }
 }
 
@@ -27,22 +29,33 @@ impl Network for ProcNet {
         passive_opens(&String::from_utf8_lossy(&read)).map_err(|why| format!("{} {why}", path.display()))
     }
 
-    fn listeners(&mut self) -> Listeners {
-        let mut readable = false;
-        // A listener of both families is in the second table alone, and a Pod without IPv6 has none.
-        let tables = ["tcp", "tcp6"].map(|name| self.folder.join(name));
+    fn anybody_listens(&mut self) -> Option<bool> {
+        let mut told = None;
         for whole in [false, true] {
-            let mut found = Table::default();
-            for table in &tables {
-                if let Ok(more) = File::open(table).and_then(|file| found.read(file, whole)) {
-                    readable |= more;
+            for index in 0..self.tables.len() {
+                let Some(table) = self.read(index, whole) else { continue };
+                if table.listeners > 0 {
+                    // The kernel walks all sockets to find that a family has no listener, so that this one is asked
+                    // first from now on.
+                    self.tables.swap(0, index);
+                    return Some(true);
                 }
-            }
-            if found.listeners > 0 {
-                return if found.backlog { Listeners::Backlog } else { Listeners::Idle };
+                told = Some(false);
             }
         }
-        if readable { Listeners::None } else { Listeners::Unknown }
+        told
+    }
+
+    fn backlog(&mut self) -> bool {
+        (0..self.tables.len()).any(|index| self.read(index, false).is_some_and(|table| table.backlog))
+    }
+}
+
+impl ProcNet {
+    /// Reads a table, if it is there and is one.
+    fn read(&self, index: usize, whole: bool) -> Option<Table> {
+        let file = File::open(self.folder.join(self.tables[index])).ok()?;
+        Table::read(file, whole).ok().flatten()
     }
 }
 
@@ -68,24 +81,22 @@ fn passive_opens(snmp: &str) -> Result<u64, String> {
 }
 
 /// What `/proc/net/tcp` says about listeners.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Table {
     listeners: u32,
     backlog: bool,
 }
 
 impl Table {
-    /// Reads a table and says whether it was one. Listeners come first, so that the many connections behind them
-    /// need not be read; where none comes first, `whole` looks for them behind, since not every kernel keeps that
-    /// order.
-    fn read(&mut self, mut file: impl io::Read, whole: bool) -> io::Result<bool> {
+    /// Reads a table, if it is one. Listeners come first, so that the many connections behind them need not be
+    /// read; where none comes first, `whole` looks for them behind, since not every kernel keeps that order.
+    fn read(mut file: impl io::Read, whole: bool) -> io::Result<Option<Self>> {
         let mut chunk = [0; 4096];
         let mut text = Vec::new();
-        let mut header = true;
-        let mut known = false;
+        let mut table = None;
         loop {
             let read = match file.read(&mut chunk) {
-                Ok(0) => return Ok(known),
+                Ok(0) => return Ok(table),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -94,13 +105,15 @@ impl Table {
             let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             for line in text[..complete].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 let line = String::from_utf8_lossy(line);
-                if std::mem::take(&mut header) {
-                    known = line.contains("local_address") && line.contains(" st ");
-                    if !known {
-                        return Ok(false);
+                let Some(table) = &mut table else {
+                    if !(line.contains("local_address") && line.contains(" st ")) {
+                        return Ok(None);
                     }
-                } else if !self.row(&line) && !whole {
-                    return Ok(known);
+                    table = Some(Self::default());
+                    continue;
+                };
+                if !table.row(&line) && !whole {
+                    return Ok(Some(*table));
                 }
             }
             text.drain(..complete);
@@ -125,7 +138,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listeners, Network as _, ProcNet, Table, passive_opens};
+    use super::{Network as _, ProcNet, Table, passive_opens};
 
     const SNMP: &str = "\
 Ip: Forwarding DefaultTTL InReceives
@@ -152,7 +165,7 @@ Udp: 7
                 std::fs::write(folder.path().join(name), format!("{HEADER}{rows}")).unwrap();
             }
         }
-        let net = ProcNet { folder: folder.path().into() };
+        let net = ProcNet { folder: folder.path().into(), ..ProcNet::default() };
         (folder, net)
     }
 
@@ -181,26 +194,29 @@ Udp: 7
 
     #[test]
     fn pitfall_48_a_missing_file_is_named() {
-        let mut net = ProcNet { folder: "/nowhere".into() };
+        let mut net = ProcNet { folder: "/nowhere".into(), ..ProcNet::default() };
         let why = net.accepted().unwrap_err();
         assert_eq!(why, "/nowhere/snmp: No such file or directory (os error 2)");
-        assert_eq!(net.listeners(), Listeners::Unknown);
+        assert_eq!((net.anybody_listens(), net.backlog()), (None, false));
     }
 
     #[test]
     fn pitfall_46_listeners_of_either_family_are_found_and_a_family_may_be_absent() {
-        for (tcp, tcp6, expected) in [
-            (Some(""), None, Listeners::None),
-            (Some(""), Some(""), Listeners::None),
-            (Some(CONNECTION), Some(CONNECTION), Listeners::None),
-            (Some(LISTENER), None, Listeners::Idle),
-            (None, Some(LISTENER), Listeners::Idle),
-            (Some(CONNECTION), Some(LISTENER), Listeners::Idle),
-            (Some(LISTENER), Some(BUSY), Listeners::Backlog),
-            (None, None, Listeners::Unknown),
+        for (tcp, tcp6, listens, backlog) in [
+            (Some(""), None, Some(false), false),
+            (Some(""), Some(""), Some(false), false),
+            (Some(CONNECTION), Some(CONNECTION), Some(false), false),
+            (Some(LISTENER), None, Some(true), false),
+            (None, Some(LISTENER), Some(true), false),
+            (Some(CONNECTION), Some(LISTENER), Some(true), false),
+            (Some(LISTENER), Some(BUSY), Some(true), true),
+            (Some(BUSY), Some(CONNECTION), Some(true), true),
+            (None, None, None, false),
         ] {
             let (_folder, mut net) = folder(SNMP, tcp, tcp6);
-            assert_eq!(net.listeners(), expected, "{tcp:?} {tcp6:?}");
+            for _ in 0..2 {
+                assert_eq!((net.anybody_listens(), net.backlog()), (listens, backlog), "{tcp:?} {tcp6:?}");
+            }
         }
     }
 
@@ -208,15 +224,13 @@ Udp: 7
     fn listeners_are_found_behind_connections_too() {
         let rows = [CONNECTION.repeat(500), LISTENER.into()].concat();
         let (_folder, mut net) = folder(SNMP, Some(&rows), None);
-        assert_eq!(net.listeners(), Listeners::Idle);
+        assert_eq!(net.anybody_listens(), Some(true));
     }
 
     #[test]
     fn what_is_no_table_tells_nothing() {
         for rubbish in [&b""[..], b"garbage", b"garbage\n0A 0A 0A 0A 0A\n", &[0xff; 10_000]] {
-            let mut table = Table::default();
-            assert!(!table.read(rubbish, true).unwrap());
-            assert_eq!(table.listeners, 0);
+            assert!(Table::read(rubbish, true).unwrap().is_none());
         }
     }
 
@@ -232,9 +246,7 @@ Udp: 7
         }
         let text = [HEADER, LISTENER, &CONNECTION.repeat(20_000)].concat();
         let mut file = Counted(text.as_bytes(), 0);
-        let mut table = Table::default();
-        assert!(table.read(&mut file, false).unwrap());
-        assert_eq!(table.listeners, 1);
+        assert_eq!(Table::read(&mut file, false).unwrap().unwrap().listeners, 1);
         assert!(file.1 <= 4096, "{} bytes were read", file.1);
     }
 }

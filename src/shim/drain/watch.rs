@@ -26,7 +26,7 @@ use self::probes::Probes;
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
 /// How many looks a quiet time has at most, which bounds what is remembered.
 const LOOKS_PER_QUIET: u32 = 64;
-/// How often listeners are looked at once a drain may end.
+/// How often listeners are looked at once a drain may end: that costs more, the more sockets there are.
 const LISTENERS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the kernel tells about the Pod's network.
@@ -38,21 +38,11 @@ pub(crate) trait Network {
     /// When nobody counts them, in words.
     fn accepted(&mut self) -> Result<u64, String>;
 
-    /// Who waits for connections.
-    fn listeners(&mut self) -> Listeners;
-}
+    /// Whether anybody listens, or nothing if that cannot be told.
+    fn anybody_listens(&mut self) -> Option<bool>;
 
-/// Who waits for connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listeners {
-    /// It cannot be told.
-    Unknown,
-    /// Nobody: a worker, or a server that has already closed its doors.
-    None,
-    /// Somebody, and all connections have been taken.
-    Idle,
-    /// Somebody, and connections wait to be taken.
-    Backlog,
+    /// Whether connections wait to be accepted.
+    fn backlog(&mut self) -> bool;
 }
 
 /// Why a drain has ended.
@@ -181,16 +171,15 @@ impl Watch {
 
         let calm_at = least.max(self.last_traffic + duration(self.quiet));
         let calm = self.blind.is_none() && now >= calm_at;
-        if now >= least && (calm || now >= self.next_listeners) {
+        if now >= least && (now >= self.next_listeners || calm && !self.backlog) {
             self.next_listeners = now + LISTENERS_INTERVAL;
-            let listeners = network.listeners();
-            self.backlog = listeners == Listeners::Backlog;
-            match listeners {
-                Listeners::None => return Some(Ended::NothingListens),
-                // A request that nobody has taken yet is not served yet.
-                Listeners::Backlog => {}
-                Listeners::Idle | Listeners::Unknown if calm => return Some(self.calmed()),
-                Listeners::Idle | Listeners::Unknown => {}
+            if network.anybody_listens() == Some(false) {
+                return Some(Ended::NothingListens);
+            }
+            // A request that nobody has accepted yet is not served yet.
+            self.backlog = calm && network.backlog();
+            if calm && !self.backlog {
+                return Some(self.calmed());
             }
         }
         let regular = now + self.interval;

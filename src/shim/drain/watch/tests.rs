@@ -5,7 +5,7 @@ use std::time::Duration;
 use fermata_stop_plan::{Drain, Seconds};
 use proptest::prelude::*;
 
-use super::{Ended, Listeners, Network, Watch, increase};
+use super::{Ended, Network, Watch, increase};
 
 const QUIET: u32 = 3;
 
@@ -14,7 +14,8 @@ struct Script<'a> {
     now: Duration,
     first: u64,
     arrivals: Vec<u64>,
-    listeners: &'a dyn Fn(Duration) -> Listeners,
+    listens: &'a dyn Fn(Duration) -> Option<bool>,
+    backlog: &'a dyn Fn(Duration) -> bool,
     counts: &'a dyn Fn(Duration) -> bool,
 }
 
@@ -28,8 +29,12 @@ impl Network for Script<'_> {
         Ok(self.first.wrapping_add(come as u64))
     }
 
-    fn listeners(&mut self) -> Listeners {
-        (self.listeners)(self.now)
+    fn anybody_listens(&mut self) -> Option<bool> {
+        (self.listens)(self.now)
+    }
+
+    fn backlog(&mut self) -> bool {
+        (self.backlog)(self.now)
     }
 }
 
@@ -39,7 +44,8 @@ impl Script<'_> {
             now: Duration::ZERO,
             first: 36_209,
             arrivals: arrivals.into_iter().collect(),
-            listeners: &|_| Listeners::Idle,
+            listens: &|_| Some(true),
+            backlog: &|_| false,
             counts: &|_| true,
         }
     }
@@ -90,8 +96,11 @@ fn a_fixed_drain_never_looks_and_takes_its_time() {
         fn accepted(&mut self) -> Result<u64, String> {
             panic!("a fixed drain has nothing to count")
         }
-        fn listeners(&mut self) -> Listeners {
+        fn anybody_listens(&mut self) -> Option<bool> {
             panic!("a fixed drain does not care who listens")
+        }
+        fn backlog(&mut self) -> bool {
+            panic!("a fixed drain does not care who waits")
         }
     }
     let mut watch = Watch::new("15s".parse().unwrap(), seconds(3), &[], Duration::from_secs(7));
@@ -124,19 +133,19 @@ fn traffic_that_stops_is_followed_by_the_quiet_time() {
 #[test]
 fn pitfall_42_a_worker_that_never_listens_takes_the_least_only() {
     let mut script = Script::with([]);
-    script.listeners = &|_| Listeners::None;
+    script.listens = &|_| Some(false);
     assert_eq!(script.play("5s..60s", QUIET, &[]), (5_000, Ended::NothingListens));
     let mut script = Script::with([]);
-    script.listeners = &|_| Listeners::None;
+    script.listens = &|_| Some(false);
     script.counts = &|_| false;
     assert_eq!(script.play("1s..60s", QUIET, &[]), (1_000, Ended::NothingListens), "and needs no counter");
 }
 
 #[test]
 fn pitfall_42_a_listener_that_closes_early_ends_it() {
-    let closes = |now| if now < Duration::from_secs(9) { Listeners::Idle } else { Listeners::None };
+    let closes = |now| Some(now < Duration::from_secs(9));
     let mut script = Script::with(every(100, 0).take_while(|at| *at < 9_000));
-    script.listeners = &closes;
+    script.listens = &closes;
     let (taken, ended) = script.play("5s..60s", QUIET, &[]);
     assert!((9_000..=10_250).contains(&taken), "{taken} ms");
     assert_eq!(ended, Ended::NothingListens);
@@ -144,9 +153,9 @@ fn pitfall_42_a_listener_that_closes_early_ends_it() {
 
 #[test]
 fn pitfall_42_a_listener_that_opens_late_is_drained() {
-    let opens = |now| if now < Duration::from_secs(4) { Listeners::None } else { Listeners::Idle };
+    let opens = |now| Some(now >= Duration::from_secs(4));
     let mut script = Script::with(every(500, 4_000).take_while(|at| *at < 12_000));
-    script.listeners = &opens;
+    script.listens = &opens;
     let (taken, ended) = script.play("5s..60s", QUIET, &[]);
     assert!((14_500..=14_750).contains(&taken), "{taken} ms");
     assert_eq!(ended, quiet(0));
@@ -193,14 +202,14 @@ fn pitfall_44_slow_traffic_beside_probes_runs_to_the_most() {
 
 #[test]
 fn pitfall_47_a_backlog_is_waited_for_up_to_the_most() {
-    let busy = |now| if now < Duration::from_secs(8) { Listeners::Backlog } else { Listeners::Idle };
+    let busy = |now| now < Duration::from_secs(8);
     let mut script = Script::with([]);
-    script.listeners = &busy;
+    script.backlog = &busy;
     let (taken, ended) = script.play("5s..60s", QUIET, &[]);
     assert!((8_000..=8_250).contains(&taken), "{taken} ms");
     assert_eq!(ended, quiet(0));
     let mut script = Script::with([]);
-    script.listeners = &|_| Listeners::Backlog;
+    script.backlog = &|_| true;
     let (taken, ended) = script.play("5s..20s", QUIET, &[]);
     assert_eq!((taken, ended), (20_000, Ended::Most { new: 0, quiet: seconds(3), backlog: true }));
 }
