@@ -17,7 +17,7 @@ use nix::{errno::Errno, unistd::execv};
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A command that can be executed: all that takes memory is done before the fork.
-pub(super) struct Exec {
+pub(crate) struct Exec {
     candidates: Vec<CString>,
     is_path: bool,
     words: Vec<CString>,
@@ -26,7 +26,7 @@ pub(super) struct Exec {
 impl Exec {
     /// Prepares a command. Its words come from a command line, so that none of them holds a NUL; one that does
     /// ends there.
-    pub(super) fn new(words: &[OsString]) -> Self {
+    pub(crate) fn new(words: &[OsString]) -> Self {
         let words: Vec<CString> = words.iter().map(|word| c_string(word.as_bytes())).collect();
         let program = words.first().map_or(&b""[..], |word| word.as_bytes());
         let candidates = if program.is_empty() {
@@ -48,7 +48,7 @@ impl Exec {
     }
 
     /// Becomes the program, or says why it cannot be.
-    pub(super) fn execute(&self) -> Errno {
+    pub(crate) fn execute(&self) -> Errno {
         let mut denied = false;
         for candidate in &self.candidates {
             let Err(errno) = execv(candidate, &self.words);
@@ -84,7 +84,7 @@ fn is_binary(file: &CStr) -> bool {
 }
 
 /// The exit code of a shell for a command that cannot be executed: 127 if it is not there, else 126.
-pub(super) fn exit_code(errno: Errno) -> u8 {
+pub(crate) fn exit_code(errno: Errno) -> u8 {
     if matches!(errno, Errno::ENOENT | Errno::ENOTDIR) { 127 } else { 126 }
 }
 
