@@ -41,6 +41,10 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 	cargo build --quiet --release --package fermata-baseline
 	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata
 
+.PHONY: images
+images: ## Build the shim's image, static and without a daemon, as an OCI archive
+	@deploy/build-images.sh $(TARGET)
+
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
 	FERMATA_BLESS=1 cargo test --locked --test golden --test docs
