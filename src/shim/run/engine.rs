@@ -400,7 +400,7 @@ impl<'a> Engine<'a> {
         if self.manners.maps_every_end {
             code = self.plan.exit_codes.report(code);
         }
-        self.say(&Event::Goodbye { end, code });
+        self.say(&Event::Goodbye { code });
         self.code = Some(code);
     }
 
@@ -453,16 +453,15 @@ fn stop_signals(plan: &StopPlan) -> SignalSet {
 fn adopt(manners: &Manners, is_pid_1: bool) -> Result<(), u8> {
     let say = |event: &Event<'_>| speak(manners, event);
     if let Some(signal) = manners.parent_death
-        && let Err(errno) = prctl::set_pdeathsig(signal)
+        && prctl::set_pdeathsig(signal).is_err()
     {
-        say(&Event::NoParentDeath(errno));
+        say(&Event::NoParentDeath);
         return Err(1);
     }
     match manners.subreaper {
         Subreaper::Automatic if !is_pid_1 => {
             let _ = prctl::set_child_subreaper(true);
         }
-        Subreaper::Automatic => {}
         Subreaper::Required => match prctl::set_child_subreaper(true) {
             Ok(()) => say(&Event::Subreaper),
             Err(errno) => {
@@ -470,14 +469,14 @@ fn adopt(manners: &Manners, is_pid_1: bool) -> Result<(), u8> {
                 return Err(1);
             }
         },
-        Subreaper::No if !is_pid_1 => say(&Event::CannotReap),
-        Subreaper::No => {}
+        Subreaper::No if !is_pid_1 && prctl::get_child_subreaper() != Ok(true) => say(&Event::CannotReap),
+        Subreaper::Automatic | Subreaper::No => {}
     }
     Ok(())
 }
 
 fn speak(manners: &Manners, event: &Event<'_>) {
-    if let Some(line) = (manners.voice)(event) {
+    for line in (manners.voice)(event) {
         crate::message::say(line.stream, &line.text);
     }
 }

@@ -19,6 +19,7 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// A command that can be executed: all that takes memory is done before the fork.
 pub(crate) struct Exec {
     candidates: Vec<CString>,
+    is_path: bool,
     words: Vec<CString>,
 }
 
@@ -43,7 +44,7 @@ impl Exec {
                 })
                 .collect()
         };
-        Self { candidates, words }
+        Self { candidates, is_path: program.contains(&b'/'), words }
     }
 
     /// Becomes the program, or says why it cannot be.
@@ -52,9 +53,10 @@ impl Exec {
         for candidate in &self.candidates {
             let Err(errno) = execv(candidate, &self.words);
             match errno {
+                Errno::ENOEXEC => return self.execute_as_script(candidate),
+                errno if self.is_path => return errno,
                 Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
                 Errno::EACCES => denied = true,
-                Errno::ENOEXEC => return self.execute_as_script(candidate),
                 errno => return errno,
             }
         }
