@@ -3,9 +3,7 @@
 #
 #   deploy/build-images.sh [TARGET_FOLDER]
 #
-# Nothing is run in the image. Two runs on the same sources and tools give the same digest. SHIM_TARGET chooses the
-# target of the compiler; without it that is musl where it is installed, for it makes the smaller program, and else
-# the one of the GNU C library.
+# Nothing is run in the image. Two runs on the same sources and tools give the same digest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,16 +17,7 @@ if ! command -v buildah >/dev/null; then
     exit 1
 fi
 
-# The target's std is in the sysroot of the toolchain that the project pins, whoever has put it there.
-machine=$(uname -m)
-sysroot=$(rustc --print sysroot)
-target=${SHIM_TARGET:-$machine-unknown-linux-musl}
-if [ -z "${SHIM_TARGET:-}" ] && [ ! -d "$sysroot/lib/rustlib/$target" ]; then
-    target=$machine-unknown-linux-gnu
-fi
-RUSTFLAGS='-C target-feature=+crt-static' CARGO_TARGET_DIR=$target_folder \
-    cargo build --quiet --locked --profile shim --package fermata-shim --target "$target"
-program=$target_folder/$target/shim/fermata-shim
+program=$(deploy/build-shim.sh "$target_folder")
 
 work=$(mktemp -d "$target_folder/images/work.XXXXXX")
 finish() {
@@ -58,7 +47,8 @@ buildah "${storage[@]}" bud --quiet --layers=false --isolation chroot --format o
 buildah "${storage[@]}" push --quiet --signature-policy "$work/policy.json" --digestfile "$work/digest" \
     "fermata-shim:$version" "oci-archive:$archive:fermata-shim:$version"
 
-echo "fermata-shim:$version for $target"
+echo "fermata-shim:$version"
 echo "  archive  $archive"
-echo "  size     $(stat -c %s "$archive") bytes; the program itself $(stat -c %s "$program") bytes"
+echo "  size     $(stat -c %s "$archive") bytes; that of the program $(stat -c %s "$program") bytes"
+echo "  program  $program"
 echo "  digest   $(cat "$work/digest")"
