@@ -100,7 +100,7 @@ pub(crate) fn reason(program: &OsStr, errno: Errno) -> String {
     };
     match errno {
         Errno::ENOENT if program.is_empty() => "the command is the empty string".into(),
-        Errno::ENOENT => match found(|file| file.exists()) {
+        Errno::ENOENT => match found(Path::exists) {
             Some(file) => match interpreter(&file) {
                 Some(interpreter) => format!("its interpreter {interpreter} is missing"),
                 None => "its loader or a library that it is built for is missing".into(),

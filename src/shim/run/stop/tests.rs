@@ -42,7 +42,7 @@ fn trace(line: &str, inputs: &[(f64, Input)]) -> Vec<String> {
                 Action::SayOutcome(which, took, outcome) => {
                     format!("{which:?} {:.1}s {outcome:?}", took.as_secs_f64())
                 }
-                Action::BeginDrain(most) => format!("drain {:.1}s", most.as_secs_f64()),
+                Action::BeginDrain => "drain".into(),
                 Action::EndDrain(took, reason) => {
                     format!("drained {:.1}s {reason}", took.as_secs_f64()).trim_end().to_owned()
                 }
@@ -98,7 +98,7 @@ fn the_whole_sequence_runs_in_order() {
         [
             "0.0 run Status",
             "0.5 Status 0.5s exit 0",
-            "0.5 drain 30.0s",
+            "0.5 drain",
             "30.5 drained 30.0s",
             "30.5 run Stop",
             "31.0 Stop 0.5s exit 0",
@@ -168,9 +168,9 @@ fn the_budget_is_never_overrun() {
     // A drain as long as the budget leaves one second for the signal, or a quarter of a small budget.
     assert_eq!(
         trace("--drain 8s --budget 8s", &killed)[..3],
-        ["0.0 drain 7.0s", "7.0 drained 7.0s", "7.0 deliver TERM"]
+        ["0.0 drain", "7.0 drained 7.0s", "7.0 deliver TERM"]
     );
-    assert_eq!(trace("--drain 8s --budget 2s", &killed)[..2], ["0.0 drain 1.5s", "1.5 drained 1.5s"]);
+    assert_eq!(trace("--drain 8s --budget 2s", &killed)[..2], ["0.0 drain", "1.5 drained 1.5s"]);
     // Killed and then ended: nothing more is waited for.
     let lines = trace("--budget 8s", &[(8.01, Input::App(End::Signalled(Signal::KILL)))]);
     assert_eq!(lines[1..], ["8.0 kill app", "8.0 kill stragglers", "8.0 finish", "code 137"]);
@@ -192,13 +192,7 @@ fn the_end_of_the_program_cuts_everything_short() {
     let status = (1.0, Input::Command(Which::Status, OK));
     assert_eq!(
         trace(line, &[status.clone(), (5.0, app(3)), (5.0, Input::Alone)])[2..],
-        [
-            "1.0 drain 30.0s",
-            "5.0 drained 4.0s the program ended",
-            "5.0 end stragglers",
-            "5.0 finish",
-            "code 3"
-        ]
+        ["1.0 drain", "5.0 drained 4.0s the program ended", "5.0 end stragglers", "5.0 finish", "code 3"]
     );
     // A command that runs gets two seconds more.
     assert_eq!(
@@ -230,7 +224,7 @@ fn silence_ends_a_drain_and_nothing_else() {
     assert_eq!(
         trace("--drain 5s..60s", &[(7.0, quiet.clone()), (8.0, quiet), (9.0, app(0)), (9.0, Input::Alone)]),
         [
-            "0.0 drain 60.0s",
+            "0.0 drain",
             "7.0 drained 7.0s no new connection",
             "7.0 deliver TERM",
             "9.0 end stragglers",

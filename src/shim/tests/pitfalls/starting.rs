@@ -297,7 +297,7 @@ fn pitfall_9_closed_standard_streams_stay_closed_and_hold_nothing_of_ours() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("list");
     for closed in [&[0][..], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2]] {
-        let redirections: String = closed.iter().map(|fd| format!(" {fd}>&-")).collect();
+        let redirections = closed.iter().map(|fd| format!("{fd}>&-")).collect::<Vec<_>>().join(" ");
         let script = format!(
             "'for fd in 0 1 2; do [ -e /proc/$$/fd/$fd ] && echo $fd; done > {}; exit 5'",
             list.display()
@@ -392,9 +392,6 @@ fn pitfall_11_a_log_that_nobody_reads_never_blocks_and_a_broken_one_never_kills(
         let mut child = command.stdout(Stdio::piped()).stderr(writer.try_clone().unwrap()).spawn().unwrap();
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
         let pid = i32::try_from(child.id()).unwrap();
-        for signal in [10, 12, 1, 28] {
-            let _ = signal;
-        }
         send(pid, 28);
         send(pid, 15);
         let ended = wait_for("the end", || child.try_wait().unwrap());
