@@ -39,7 +39,12 @@ soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
 	cargo build --quiet --release --bin fermata
 	cargo build --quiet --release --package fermata-baseline
-	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata
+	shim=$$(deploy/build-shim.sh $(TARGET)); \
+	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata --shim "$$shim"
+
+.PHONY: images
+images: ## Build the shim's image, static and without a daemon, as an OCI archive
+	@deploy/build-images.sh $(TARGET)
 
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
