@@ -187,6 +187,12 @@ impl SignalSet {
         Self(self.0 | 1 << (signal.0 - 1))
     }
 
+    /// This set, less one signal.
+    #[must_use]
+    pub const fn without(self, signal: Signal) -> Self {
+        Self(self.0 & !(1 << (signal.0 - 1)))
+    }
+
     /// All signals of both sets.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
