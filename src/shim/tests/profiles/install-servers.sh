@@ -53,13 +53,13 @@ install_python_servers() {
 	local pins python
 	pins=$(sha256sum "$here/requirements.txt" | cut -c1-16)
 	python="${XDG_CACHE_HOME:-$HOME/.cache}/fermata/servers-$pins"
-	[ ! -e "$python/complete" ] || return 0
+	! cmp --quiet "$here/requirements.txt" "$python/complete" || return 0
 	echo "servers: installing $(grep -E '^(gunicorn|uvicorn)' "$here/requirements.txt" | paste -sd ' ') into $python"
 	rm -rf "$python"
 	python3 -m venv "$python"
 	"$python/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
 		--requirement "$here/requirements.txt"
-	touch "$python/complete"
+	cp "$here/requirements.txt" "$python/complete"
 }
 
 log=$(mktemp)
