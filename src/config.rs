@@ -118,12 +118,25 @@ mod tests {
         let settings = settings(
             "defaults:\n  drain: 20s\n  grace-period: 1m30s\n  containers: app, web\nlimits:\n  maxDrain: 2m\n  maxGracePeriod: 10m\nonInvalid: deny\n",
         );
-        assert_eq!(settings.defaults.drain.unwrap().get(), 20);
+        assert_eq!(settings.defaults.drain.unwrap().most().get(), 20);
         assert_eq!(settings.defaults.grace_period.unwrap().get(), 90);
         assert_eq!(settings.defaults.containers.unwrap(), ["app", "web"]);
         assert_eq!(settings.limits.max_drain.unwrap().get(), 120);
         assert_eq!(settings.limits.max_grace_period.unwrap().get(), 600);
         assert_eq!(settings.on_invalid, OnInvalid::Deny);
+    }
+
+    #[test]
+    fn the_shim_and_what_images_start_can_be_said() {
+        let settings = settings(
+            "defaults:\n  shim: init\n  stop-command: [nginx, -s, quit]\n  drain: 5s..60s\nshimImage: registry.example.com/fermata-shim:0.1.0\nimages:\n  nginx:\n    entrypoint: [/docker-entrypoint.sh]\n    cmd: [nginx, -g, 'daemon off;']\n",
+        );
+        assert_eq!(settings.defaults.stop_command.unwrap().unwrap().to_string(), "nginx -s quit");
+        assert_eq!(settings.defaults.drain.unwrap().to_string(), "5s..1m");
+        assert_eq!(settings.shim_image.as_deref(), Some("registry.example.com/fermata-shim:0.1.0"));
+        let nginx = settings.images.find("nginx:1.27").unwrap();
+        assert_eq!(nginx.entrypoint, ["/docker-entrypoint.sh"]);
+        assert_eq!(nginx.cmd, ["nginx", "-g", "daemon off;"]);
     }
 
     #[test]
@@ -135,9 +148,9 @@ mod tests {
 
     #[test]
     fn yaml_types_do_not_get_in_the_way() {
-        assert_eq!(settings("defaults: { drain: 20 }").defaults.drain.unwrap().get(), 20);
-        assert_eq!(settings("defaults: { drain: '20' }").defaults.drain.unwrap().get(), 20);
-        assert_eq!(settings(r#"{"defaults": {"drain": 20}}"#).defaults.drain.unwrap().get(), 20);
+        assert_eq!(settings("defaults: { drain: 20 }").defaults.drain.unwrap().most().get(), 20);
+        assert_eq!(settings("defaults: { drain: '20' }").defaults.drain.unwrap().most().get(), 20);
+        assert_eq!(settings(r#"{"defaults": {"drain": 20}}"#).defaults.drain.unwrap().most().get(), 20);
         assert_eq!(
             settings("defaults: { containers: [app, web] }").defaults.containers.unwrap(),
             ["app", "web"]
@@ -154,8 +167,41 @@ mod tests {
                 "line 2, column 3: there is no setting defaults.drian; did you mean drain?",
             ),
             (
-                "defaults:\n  shim: init",
-                "line 2, column 3: there is no setting defaults.shim; known are drain, grace-period, containers",
+                "defaults:\n  verbosity: 3",
+                "line 2, column 3: there is no setting defaults.verbosity; known are drain, quiet, grace-period, shim, profile, rewrite, signal-scope, status-command, stop-command, exit-code, entrypoint, containers",
+            ),
+            ("shim: init", "line 1, column 1: there is no setting shim; it belongs under defaults"),
+            (
+                "defaults: { stop-command: [bye, [now]] }",
+                "line 1, column 33: defaults.stop-command must be one value",
+            ),
+            (
+                "defaults: { entrypoint: /app }",
+                "line 1, column 25: defaults.entrypoint: \"/app\" is not a JSON array of strings; use a JSON array of words, or none",
+            ),
+            (
+                "shimImage: a b",
+                "line 1, column 12: shimImage: \"a b\" is no image; use a reference such as registry.example.com/fermata-shim:0.1.0",
+            ),
+            (
+                "images: { nginx: nginx }",
+                "line 1, column 18: images.nginx must hold settings, each as `name: value`; write {} for none",
+            ),
+            (
+                "images: { nginx: { entrypoint: nginx } }",
+                "line 1, column 32: images.nginx.entrypoint must be a list of words, such as [nginx, -g, daemon off;]",
+            ),
+            (
+                "images: { nginx: {} }",
+                "line 1, column 11: images.nginx says nothing; give it an entrypoint, a cmd, or both, as lists of words",
+            ),
+            (
+                "images: { nginx: { cmds: [a] } }",
+                "line 1, column 20: there is no setting images.nginx.cmds; did you mean cmd?",
+            ),
+            (
+                "images: { nginx: { cmd: [a] }, docker.io/nginx: { cmd: [b] } }",
+                "line 1, column 32: images.docker.io/nginx is there twice, under another name",
             ),
             (
                 "limits:\n  max-drain: 5s",
@@ -165,15 +211,15 @@ mod tests {
             ("onInvalid: denied", "line 1, column 12: onInvalid: \"denied\" is neither warn nor deny"),
             (
                 "defaults:\n  drain: 1.5s",
-                "line 2, column 10: defaults.drain: \"1.5s\" is not in whole seconds; use a duration such as 15s, 1m30s or 90",
+                "line 2, column 10: defaults.drain: \"1.5s\" is not in whole seconds; use a duration such as 15s, 1m30s or 90, or a range such as 5s..60s",
             ),
             (
                 "defaults:\n  drain: 1.5",
-                "line 2, column 10: defaults.drain: \"1.5\" is not in whole seconds; use a duration such as 15s, 1m30s or 90",
+                "line 2, column 10: defaults.drain: \"1.5\" is not in whole seconds; use a duration such as 15s, 1m30s or 90, or a range such as 5s..60s",
             ),
             (
                 "defaults:\n  drain: 015",
-                "line 2, column 10: defaults.drain: \"015\" has a leading zero; use a duration such as 15s, 1m30s or 90",
+                "line 2, column 10: defaults.drain: \"015\" has a leading zero; use a duration such as 15s, 1m30s or 90, or a range such as 5s..60s",
             ),
             (
                 "limits:\n  maxDrain: forever",

@@ -127,6 +127,9 @@ pub struct InputOptions {
     /// The operator's config file, as `serve` reads it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The image that brings the shim, in place of the config file's shimImage
+    #[arg(long, value_name = "IMAGE")]
+    pub shim_image: Option<String>,
     /// The API server's version, such as 1.29; a current one by default
     #[arg(long, value_name = "VERSION")]
     pub server_version: Option<ServerVersion>,

@@ -91,7 +91,8 @@ struct World<'o> {
 ///
 /// When the operator's config file counts for nothing.
 pub(super) fn judge(options: &InputOptions) -> Result<Judgement, config::ConfigError> {
-    let cluster = options.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    let mut cluster = options.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+    cluster.shim_image = options.shim_image.clone().or(cluster.shim_image);
     let mut world = World {
         cluster,
         server: options.server_version,

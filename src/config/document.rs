@@ -7,11 +7,11 @@
 use std::{borrow::Cow, fmt};
 
 use fermata_core::{
-    annotation::{self, Key, TABLE, Value},
-    settings::{ClusterSettings, LayerValues, Limits, OnInvalid},
+    annotation::{self, InvalidValue, Key, TABLE, Value},
+    settings::{ClusterSettings, ImageConfig, Images, LayerValues, Limits, OnInvalid},
     suggest::nearest,
 };
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{ParseSecondsError, Seconds};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
@@ -49,11 +49,15 @@ pub(super) fn parse(text: &str) -> Result<ClusterSettings, DocumentError> {
             "defaults" => settings.defaults = defaults(value)?,
             "limits" => settings.limits = limits(value)?,
             "onInvalid" => settings.on_invalid = on_invalid(value)?,
+            "shimImage" => settings.shim_image = Some(image(value, "shimImage")?.to_owned()),
+            "images" => settings.images = images(value)?,
             name if Key::named(name).is_some() => {
                 let message = format!("there is no setting {name}; it belongs under defaults");
                 return Err(DocumentError::new(key.referenced, message));
             }
-            _ => return Err(unknown(key, "", &["defaults", "limits", "onInvalid"])),
+            _ => {
+                return Err(unknown(key, "", &["defaults", "limits", "onInvalid", "shimImage", "images"]));
+            }
         }
     }
     Ok(settings)
@@ -66,7 +70,18 @@ fn defaults(node: &Spanned<Node>) -> Result<LayerValues<'static>, DocumentError>
             return Err(unknown(name, "defaults.", &TABLE.map(|row| row.name)));
         };
         let setting = format!("defaults.{}", name.value);
-        if let (Key::Containers, Node::List(items)) = (key, &value.value) {
+        if let (Key::StatusCommand | Key::StopCommand | Key::Entrypoint, Node::List(_)) = (key, &value.value)
+        {
+            // The annotation has the same words as JSON.
+            let words = serde_json::Value::from(words(value, &setting)?).to_string();
+            let parsed =
+                annotation::parse(key, &words).map_err(|why| refused(value, &setting, &words, key, why))?;
+            let mut command = LayerValues::default();
+            command.set(parsed);
+            values.status_command = command.status_command.or(values.status_command);
+            values.stop_command = command.stop_command.or(values.stop_command);
+            values.entrypoint = command.entrypoint.or(values.entrypoint);
+        } else if let (Key::Containers, Node::List(items)) = (key, &value.value) {
             let names =
                 items.iter().map(|item| names(item, &setting)).collect::<Result<Vec<_>, _>>()?.concat();
             if names.is_empty() {
@@ -80,6 +95,57 @@ fn defaults(node: &Spanned<Node>) -> Result<LayerValues<'static>, DocumentError>
         }
     }
     Ok(values.into_owned())
+}
+
+/// The words of a command, as a list.
+fn words(node: &Spanned<Node>, setting: &str) -> Result<Vec<String>, DocumentError> {
+    let Node::List(items) = &node.value else {
+        let message = format!("{setting} must be a list of words, such as [nginx, -g, daemon off;]");
+        return Err(DocumentError::new(node.referenced, message));
+    };
+    items.iter().map(|item| Ok(scalar(item, setting)?.to_owned())).collect()
+}
+
+/// An image's reference: what no runtime could pull would stop every Pod that gets the shim.
+fn image<'a>(node: &'a Spanned<Node>, setting: &str) -> Result<&'a str, DocumentError> {
+    let text = scalar(node, setting)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@[]".contains(&byte);
+    let ends = |text: &str| text.ends_with(['/', ':', '@']) || text.starts_with(['/', ':', '@', '.', '-']);
+    if text.is_empty() || ends(text) || !text.bytes().all(plain) {
+        let message = format!(
+            "{setting}: {text:?} is no image; use a reference such as registry.example.com/fermata-shim:0.1.0"
+        );
+        return Err(DocumentError::new(node.referenced, message));
+    }
+    Ok(text)
+}
+
+fn images(node: &Spanned<Node>) -> Result<Images, DocumentError> {
+    let mut images = Images::default();
+    for (name, value) in table(node, "images")? {
+        let setting = format!("images.{}", name.value);
+        let mut config = ImageConfig::default();
+        for (key, value) in table(value, &setting)? {
+            let setting = format!("{setting}.{}", key.value);
+            match key.value.as_str() {
+                "entrypoint" => config.entrypoint = words(value, &setting)?,
+                "cmd" => config.cmd = words(value, &setting)?,
+                _ => return Err(unknown(key, &format!("images.{}.", name.value), &["entrypoint", "cmd"])),
+            }
+        }
+        if config.entrypoint.is_empty() && config.cmd.is_empty() {
+            let message =
+                format!("{setting} says nothing; give it an entrypoint, a cmd, or both, as lists of words");
+            return Err(DocumentError::new(name.referenced, message));
+        }
+        if !images.insert(&name.value, config) {
+            return Err(DocumentError::new(
+                name.referenced,
+                format!("{setting} is there twice, under another name"),
+            ));
+        }
+    }
+    Ok(images)
 }
 
 fn names(node: &Spanned<Node>, setting: &str) -> Result<Vec<Cow<'static, str>>, DocumentError> {
@@ -114,17 +180,21 @@ fn on_invalid(node: &Spanned<Node>) -> Result<OnInvalid, DocumentError> {
 /// Reads a value by the grammar of the annotation of the same name.
 fn read<'a>(key: Key, node: &'a Spanned<Node>, setting: &str) -> Result<Value<'a>, DocumentError> {
     let text = scalar(node, setting)?;
-    annotation::parse(key, text).map_err(|why| {
-        let accepts = key.definition().accepts;
-        DocumentError::new(node.referenced, format!("{setting}: {text:?} {why}; use {accepts}"))
-    })
+    annotation::parse(key, text).map_err(|why| refused(node, setting, text, key, why))
 }
 
-/// A ceiling, which is written as a drain is.
+fn refused(node: &Spanned<Node>, setting: &str, text: &str, key: Key, why: InvalidValue) -> DocumentError {
+    let accepts = key.definition().accepts;
+    DocumentError::new(node.referenced, format!("{setting}: {text:?} {why}; use {accepts}"))
+}
+
+/// A ceiling.
 fn duration(node: &Spanned<Node>, setting: &str) -> Result<Seconds, DocumentError> {
-    let mut values = LayerValues::default();
-    values.set(read(Key::Drain, node, setting)?);
-    Ok(values.drain.unwrap_or_default())
+    let text = scalar(node, setting)?;
+    text.parse().map_err(|why: ParseSecondsError| {
+        let message = format!("{setting}: {text:?} {why}; use a duration such as 15s, 1m30s or 90");
+        DocumentError::new(node.referenced, message)
+    })
 }
 
 fn table<'a>(node: &'a Spanned<Node>, what: &str) -> Result<&'a [Entry], DocumentError> {

@@ -4,7 +4,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use fermata_stop_plan::{ParseSecondsError, Seconds};
+use fermata_stop_plan::{
+    Command, Drain, ExitCodes, ParseCommandError, ParseDrainError, ParseExitCodesError, ParseProfileError,
+    ParseRewriteError, ParseSecondsError, Profile, Rewrite, Scope, Seconds,
+};
 
 use crate::opt_in::PREFIX;
 
@@ -13,9 +16,27 @@ use crate::opt_in::PREFIX;
 pub enum Key {
     /// How long a container goes on serving between the Pod's deletion and its stop signal.
     Drain,
+    /// How long no new connection must come for a range of a drain to end early.
+    Quiet,
     /// The app's own time after its stop signal.
     GracePeriod,
-    /// Which containers are drained.
+    /// Whether the shim is put into the container, and what for.
+    Shim,
+    /// Which server it is, and so how it stops.
+    Profile,
+    /// The shim's signal map.
+    Rewrite,
+    /// Whom the shim signals.
+    SignalScope,
+    /// What the shim runs when the stop signal comes.
+    StatusCommand,
+    /// What the shim runs in place of delivering the stop signal.
+    StopCommand,
+    /// What a stop reports.
+    ExitCode,
+    /// What the image starts.
+    Entrypoint,
+    /// Which containers are drained, and given the shim.
     Containers,
 }
 
@@ -34,26 +55,41 @@ pub struct Definition {
     pub meaning: &'static str,
     /// Whether `CONTAINER.fermata.dev/NAME` exists.
     pub per_container: bool,
+    /// Whether it says something to the shim as PID 1 only, and nothing without it.
+    pub needs_init: bool,
 }
 
 /// The drain of a container when no layer says anything.
 ///
 /// Long enough for endpoint controllers, kube-proxy and an in-cluster ingress to forget a Pod; a cloud load
 /// balancer may want 25 to 40 seconds.
-pub const BUILT_IN_DRAIN: Seconds = match Seconds::new(15) {
-    Some(seconds) => seconds,
-    None => Seconds::MAX,
+pub const BUILT_IN_DRAIN: Drain = match Seconds::new(15) {
+    Some(seconds) => Drain::fixed(seconds),
+    None => Drain::ZERO,
 };
 
+/// What is accepted where a command is expected.
+const A_COMMAND: &str = "a JSON array of words, a string for /bin/sh -c, or none";
+
 /// All annotations, in the order of the documentation.
-pub const TABLE: [Definition; 3] = [
+pub const TABLE: [Definition; 12] = [
     Definition {
         key: Key::Drain,
         name: "drain",
-        accepts: "a duration such as 15s, 1m30s or 90",
+        accepts: "a duration such as 15s, 1m30s or 90, or a range such as 5s..60s",
         built_in: "15s",
-        meaning: "How long a container goes on serving between the Pod's deletion and its stop signal. `0` means no drain.",
+        meaning: "How long a container goes on serving between the Pod's deletion and its stop signal. `0` means no drain. A range ends early when traffic has stopped; it needs the shim.",
         per_container: true,
+        needs_init: false,
+    },
+    Definition {
+        key: Key::Quiet,
+        name: "quiet",
+        accepts: "a duration such as 3s",
+        built_in: "3s",
+        meaning: "No new connection for this long ends a range early.",
+        per_container: true,
+        needs_init: false,
     },
     Definition {
         key: Key::GracePeriod,
@@ -62,14 +98,88 @@ pub const TABLE: [Definition; 3] = [
         built_in: "what the Pod has",
         meaning: "The app's own time after its stop signal: the Pod gets at least its drain plus this.",
         per_container: true,
+        needs_init: false,
+    },
+    Definition {
+        key: Key::Shim,
+        name: "shim",
+        accepts: "off, hook or init",
+        built_in: "off",
+        meaning: "`hook` puts the shim into the container for its preStop hook: for ranges, in front of the container's own hook, and on API servers below 1.30. `init` also runs the entrypoint under it, as PID 1. `false` and `true` mean `off` and `init`.",
+        per_container: true,
+        needs_init: false,
+    },
+    Definition {
+        key: Key::Profile,
+        name: "profile",
+        accepts: "nginx, apache, php-fpm, haproxy, postgres, puma, unicorn, passenger, gunicorn, uvicorn, sidekiq, node, spring, or none",
+        built_in: "none",
+        meaning: "How a well-known server stops: which signals begin its stop, which one it gets, and which exit codes mean success. See the table below.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::Rewrite,
+        name: "rewrite",
+        accepts: "pairs of signals such as TERM:QUIT,HUP:0 (names or numbers; 0 drops)",
+        built_in: "none",
+        meaning: "The signal that the program gets in place of the one that comes.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::SignalScope,
+        name: "signal-scope",
+        accepts: "child or group",
+        built_in: "`child`; `group` for a shell",
+        meaning: "Whom signals are passed on to: the program alone, or its whole process group.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::StatusCommand,
+        name: "status-command",
+        accepts: A_COMMAND,
+        built_in: "none",
+        meaning: "Runs when the stop signal comes; the stop goes on whatever comes of it.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::StopCommand,
+        name: "stop-command",
+        accepts: A_COMMAND,
+        built_in: "none",
+        meaning: "Runs in place of delivering the stop signal. If it fails, the signal is delivered.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::ExitCode,
+        name: "exit-code",
+        accepts: "app, a code from 0 to 255, or a map such as 143:0",
+        built_in: "`app`, or the profile's",
+        meaning: "What a stop reports: the program's own code, always this one, or another one for some.",
+        per_container: true,
+        needs_init: true,
+    },
+    Definition {
+        key: Key::Entrypoint,
+        name: "entrypoint",
+        accepts: "a JSON array of words, or none",
+        built_in: "the operator's `images`",
+        meaning: "What the image starts, for containers that have no `command`: its ENTRYPOINT, and its CMD unless the container has `args`.",
+        per_container: true,
+        needs_init: true,
     },
     Definition {
         key: Key::Containers,
         name: "containers",
         accepts: "container names separated by commas",
         built_in: "all that qualify",
-        meaning: "Which containers are drained.",
+        meaning: "Which containers are drained, and given the shim.",
         per_container: false,
+        needs_init: false,
     },
 ];
 
@@ -100,14 +210,10 @@ impl<'a> Name<'a> {
 }
 
 impl Key {
-    /// The row of this key.
+    /// The row of this key: the table is in the order of the keys.
     #[must_use]
     pub const fn definition(self) -> &'static Definition {
-        match self {
-            Self::Drain => &TABLE[0],
-            Self::GracePeriod => &TABLE[1],
-            Self::Containers => &TABLE[2],
-        }
+        &TABLE[self as usize]
     }
 
     /// The key of that name, such as `drain`.
@@ -123,13 +229,43 @@ impl fmt::Display for Key {
     }
 }
 
+/// Whether the shim is put into a container, and what for. Later ones include the earlier ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShimMode {
+    /// It is not.
+    #[default]
+    Off,
+    /// For the preStop hook only.
+    Hook,
+    /// For the preStop hook, and as PID 1.
+    Init,
+}
+
 /// A value that has passed its grammar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// Of [`Key::Drain`].
-    Drain(Seconds),
+    Drain(Drain),
+    /// Of [`Key::Quiet`].
+    Quiet(Seconds),
     /// Of [`Key::GracePeriod`].
     GracePeriod(Seconds),
+    /// Of [`Key::Shim`].
+    Shim(ShimMode),
+    /// Of [`Key::Profile`].
+    Profile(Option<&'static Profile>),
+    /// Of [`Key::Rewrite`].
+    Rewrite(Rewrite),
+    /// Of [`Key::SignalScope`].
+    SignalScope(Scope),
+    /// Of [`Key::StatusCommand`].
+    StatusCommand(Option<Command>),
+    /// Of [`Key::StopCommand`].
+    StopCommand(Option<Command>),
+    /// Of [`Key::ExitCode`].
+    ExitCode(ExitCodes),
+    /// Of [`Key::Entrypoint`].
+    Entrypoint(Option<Command>),
     /// Of [`Key::Containers`].
     Containers(Vec<Cow<'a, str>>),
 }
@@ -140,6 +276,33 @@ pub enum InvalidValue {
     /// Of a duration.
     #[error(transparent)]
     Duration(#[from] ParseSecondsError),
+    /// Of a drain.
+    #[error(transparent)]
+    Drain(#[from] ParseDrainError),
+    /// Of a mode of the shim.
+    #[error("is no mode of the shim")]
+    Shim,
+    /// Of a profile.
+    #[error(transparent)]
+    Profile(#[from] ParseProfileError),
+    /// Of a signal map.
+    #[error(transparent)]
+    Rewrite(#[from] ParseRewriteError),
+    /// Of a scope.
+    #[error("is neither child nor group")]
+    Scope,
+    /// Of a command that is not of the form that is expected.
+    #[error("is not a JSON array of strings")]
+    Words,
+    /// Of a command without a program.
+    #[error("is a command that {0}")]
+    Command(#[from] ParseCommandError),
+    /// Of a command that no process could be given.
+    #[error("has a NUL character")]
+    Nul,
+    /// Of exit codes.
+    #[error(transparent)]
+    ExitCodes(#[from] ParseExitCodesError),
     /// Of a list of names.
     #[error("is not a list of container names")]
     Names,
@@ -153,9 +316,55 @@ pub enum InvalidValue {
 pub fn parse(key: Key, value: &str) -> Result<Value<'_>, InvalidValue> {
     Ok(match key {
         Key::Drain => Value::Drain(value.parse()?),
+        Key::Quiet => Value::Quiet(value.parse()?),
         Key::GracePeriod => Value::GracePeriod(value.parse()?),
+        Key::Shim => Value::Shim(match value {
+            "off" | "false" => ShimMode::Off,
+            "hook" => ShimMode::Hook,
+            "init" | "true" => ShimMode::Init,
+            _ => return Err(InvalidValue::Shim),
+        }),
+        Key::Profile if value == NONE => Value::Profile(None),
+        Key::Profile => Value::Profile(Some(value.parse()?)),
+        Key::Rewrite => Value::Rewrite(value.parse()?),
+        Key::SignalScope => Value::SignalScope(value.parse().map_err(|_| InvalidValue::Scope)?),
+        Key::StatusCommand => Value::StatusCommand(command(value)?),
+        Key::StopCommand => Value::StopCommand(command(value)?),
+        Key::ExitCode => Value::ExitCode(value.parse()?),
+        Key::Entrypoint if value == NONE => Value::Entrypoint(None),
+        Key::Entrypoint => Value::Entrypoint(Some(words(value)?)),
         Key::Containers => Value::Containers(names(value)?),
     })
+}
+
+/// Takes back what a layer below says.
+const NONE: &str = "none";
+
+/// A command: words as a JSON array, or a script for a shell.
+fn command(value: &str) -> Result<Option<Command>, InvalidValue> {
+    let script = value.trim();
+    if script == NONE {
+        return Ok(None);
+    }
+    if script.starts_with('[') {
+        return words(script).map(Some);
+    }
+    if script.is_empty() {
+        return Err(ParseCommandError::Empty.into());
+    }
+    if script.contains('\0') {
+        return Err(InvalidValue::Nul);
+    }
+    Ok(Some(Command::shell(script)))
+}
+
+/// Words as a JSON array.
+fn words(value: &str) -> Result<Command, InvalidValue> {
+    let words: Vec<String> = serde_json::from_str(value).map_err(|_| InvalidValue::Words)?;
+    if words.iter().any(|word| word.contains('\0')) {
+        return Err(InvalidValue::Nul);
+    }
+    Ok(Command::new(words)?)
 }
 
 /// Container names are DNS labels (RFC 1123): small letters, digits and dashes, at most 63.
@@ -185,7 +394,9 @@ pub fn markdown() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUILT_IN_DRAIN, InvalidValue, Key, TABLE, Value, parse};
+    use fermata_stop_plan::{Command, ParseCommandError};
+
+    use super::{BUILT_IN_DRAIN, InvalidValue, Key, ShimMode, TABLE, Value, parse};
 
     #[test]
     fn rows_and_keys_point_at_each_other() {
@@ -198,6 +409,44 @@ mod tests {
     #[test]
     fn the_documented_default_is_the_one_that_counts() {
         assert_eq!(Key::Drain.definition().built_in.parse(), Ok(BUILT_IN_DRAIN));
+    }
+
+    #[test]
+    fn commands_are_words_or_a_script() {
+        let stop = |value| parse(Key::StopCommand, value);
+        let passenger = Command::new(["passenger", "stop", "--port", "5000"]).unwrap();
+        assert_eq!(
+            stop(r#"["passenger", "stop", "--port", "5000"]"#),
+            Ok(Value::StopCommand(Some(passenger)))
+        );
+        assert_eq!(stop(" sleep 1; bye "), Ok(Value::StopCommand(Some(Command::shell("sleep 1; bye")))));
+        assert_eq!(stop("none"), Ok(Value::StopCommand(None)));
+        for (value, why) in [
+            ("", InvalidValue::Command(ParseCommandError::Empty)),
+            ("[]", InvalidValue::Command(ParseCommandError::Empty)),
+            (r#"[""]"#, InvalidValue::Command(ParseCommandError::NoProgram)),
+            ("[passenger, stop]", InvalidValue::Words),
+            (r#"["a", 1]"#, InvalidValue::Words),
+            (r#"["a\u0000"]"#, InvalidValue::Nul),
+            ("a\0b", InvalidValue::Nul),
+        ] {
+            assert_eq!(stop(value), Err(why), "{value:?}");
+        }
+        assert_eq!(parse(Key::Entrypoint, "/app"), Err(InvalidValue::Words));
+    }
+
+    #[test]
+    fn modes_of_the_shim_may_be_booleans() {
+        for (value, mode) in [
+            ("off", ShimMode::Off),
+            ("false", ShimMode::Off),
+            ("hook", ShimMode::Hook),
+            ("init", ShimMode::Init),
+            ("true", ShimMode::Init),
+        ] {
+            assert_eq!(parse(Key::Shim, value), Ok(Value::Shim(mode)));
+        }
+        assert_eq!(parse(Key::Shim, "on"), Err(InvalidValue::Shim));
     }
 
     #[test]

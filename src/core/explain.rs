@@ -2,10 +2,11 @@
 //!
 //! This is data, ready to be drawn or serialised; what it looks like is decided where it is drawn.
 
+use fermata_stop_plan::{Drain, Scope, StopPlan, Then};
 use serde::Serialize;
 
 use crate::{
-    plan::{ContainerKind, ContainerPlan, GraceNeed, Outcome, Plan},
+    plan::{ContainerKind, ContainerPlan, GraceNeed, Outcome, Plan, ShimOutcome},
     pod::Pod,
     settings::Layer,
     warning::Warning,
@@ -64,10 +65,26 @@ pub struct ContainerEnding {
     pub outcome: &'static str,
     /// Why, and who asked.
     pub because: String,
+    /// What comes of the shim, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shim: Option<ShimEnding>,
     /// How it ends without Fermata.
     pub before: Ending,
     /// How it ends with it.
     pub after: Ending,
+}
+
+/// What comes of a container's shim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShimEnding {
+    /// `hook`, `init`, `kept`, or the reason why there is none.
+    pub outcome: &'static str,
+    /// What that means, and who asked.
+    pub because: String,
+    /// What it does with a stop signal, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
 }
 
 /// What happens to a container from the deletion of its Pod on. All times are in seconds from the deletion.
@@ -145,20 +162,28 @@ fn grace_because(plan: &Plan<'_>) -> Option<String> {
 
 fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding {
     let (outcome, because) = match container.outcome {
-        Outcome::Added(drain) => ("added", format!("a drain of {drain} ({})", who_asked(container))),
+        Outcome::Added(drain) => {
+            let then = match container.pre_stop.as_ref().and_then(|hook| hook.then.as_ref()) {
+                Some(Then::Exec(_)) => ", then its own exec hook",
+                Some(Then::HttpGet(_)) => ", then its own httpGet hook",
+                None => "",
+            };
+            ("added", format!("a drain of {drain} ({}){}{then}", who_asked(container), early(container)))
+        }
         Outcome::Raised(drain) => {
             let before = container.drain_before.unwrap_or_default();
-            ("raised", format!("its own sleep of {before} is raised to {drain} ({})", who_asked(container)))
+            let (who, early) = (who_asked(container), early(container));
+            ("raised", format!("its own sleep of {before} is raised to {drain} ({who}){early}"))
         }
         Outcome::Kept(drain) => {
             let asked = container.drain_asked.map_or(drain, |asked| asked.value);
-            let asked = container.drain_limit.map_or(asked, |limit| limit.to);
+            let asked = container.drain_limit.map_or(asked, |limit| asked.limited_to(limit.to));
             let who = who_asked(container);
             ("kept", format!("its own sleep of {drain} is enough for a drain of {asked} ({who})"))
         }
         Outcome::Skipped(skip) => ("skipped", format!("{skip}: {}", skip.meaning())),
     };
-    let drain_after = container.outcome.drain().or(container.drain_before);
+    let drain_after = container.outcome.drain().map(Drain::most).or(container.drain_before);
     ContainerEnding {
         name: container.name.to_owned(),
         kind: match container.kind {
@@ -167,9 +192,66 @@ fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding 
         },
         outcome,
         because,
+        shim: shim_ending(container),
         before: ending(container, container.drain_before.map(i64::from), plan.grace.before),
         after: ending(container, drain_after.map(i64::from), plan.grace.after),
     }
+}
+
+/// Whether a drain can end early.
+fn early(container: &ContainerPlan<'_>) -> String {
+    match container.pre_stop.as_deref().filter(|hook| hook.drain.is_range()) {
+        Some(hook) => format!(", over when no connection has come for {}", hook.quiet),
+        None => String::new(),
+    }
+}
+
+fn shim_ending(container: &ContainerPlan<'_>) -> Option<ShimEnding> {
+    let outcome = container.shim.as_str();
+    let layer = container.shim_asked.layer;
+    let (because, stop) = match &container.shim {
+        ShimOutcome::Off => return None,
+        ShimOutcome::Hook => (format!("the shim runs its preStop hook ({layer})"), Vec::new()),
+        ShimOutcome::Kept => ("the shim runs its entrypoint already".to_owned(), Vec::new()),
+        ShimOutcome::Skipped(reason) => {
+            (format!("no shim ({reason}, {layer}): {}", reason.meaning()), Vec::new())
+        }
+        ShimOutcome::Init(wrapped) => {
+            let instead = wrapped.instead_of.map(|name| format!(" in place of {name}")).unwrap_or_default();
+            (format!("the shim runs its entrypoint{instead} ({layer})"), stop_of(&wrapped.plan))
+        }
+    };
+    Some(ShimEnding { outcome, because, stop })
+}
+
+/// A stop plan in words, in the order in which things happen.
+fn stop_of(plan: &StopPlan) -> Vec<String> {
+    let mut stop = Vec::new();
+    if let Some(command) = &plan.status_command {
+        stop.push(format!("run {command}"));
+    }
+    if let Some(command) = &plan.stop_command {
+        stop.push(format!("run {command} in place of the stop signal"));
+    }
+    let to = match plan.scope {
+        Scope::Child => "the program alone",
+        Scope::Group => "the program's process group",
+    };
+    let otherwise = if plan.stop_command.is_some() { "if that fails, " } else { "" };
+    for signal in plan.triggers.iter() {
+        stop.push(match plan.rewrite.apply(signal) {
+            None => format!("{otherwise}drop {signal}"),
+            Some(delivered) if delivered == signal => format!("{otherwise}pass {signal} on to {to}"),
+            Some(delivered) => format!("{otherwise}on {signal} send {delivered} to {to}"),
+        });
+    }
+    if let Some(budget) = plan.budget {
+        stop.push(format!("kill what is left {budget} after the stop signal"));
+    }
+    if !plan.exit_codes.is_app() {
+        stop.push(format!("report exit code {}", plan.exit_codes));
+    }
+    stop
 }
 
 /// The layer that asked for the drain, and what the operator's ceilings made of it.
@@ -183,6 +265,7 @@ fn who_asked(container: &ContainerPlan<'_>) -> String {
 
 fn ending(container: &ContainerPlan<'_>, drain: Option<i64>, grace_period: i64) -> Ending {
     let hook = match (drain, container.hook) {
+        // The user's hook runs after the drain, for as long as it takes, in the app's own time.
         (Some(seconds), _) => EndingHook::Drain { seconds: seconds.min(grace_period) },
         (None, None) => EndingHook::None,
         (None, Some(kind)) => EndingHook::Own { kind: kind.as_str() },

@@ -17,6 +17,7 @@ pub mod review;
 pub mod rules;
 mod server_version;
 pub mod settings;
+pub mod shim;
 pub mod skip;
 mod status;
 pub mod suggest;

@@ -3,13 +3,14 @@
 //! The operations are written, not found by comparing two objects: a comparison works by array position and
 //! rewrites what it did not mean to touch.
 
+mod container;
+
 use std::{borrow::Cow, fmt};
 
 use fermata_stop_plan::Seconds;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    annotation::STATUS,
     plan::{Action, Plan},
     pod::{AnnotationsPath, HookPath},
 };
@@ -61,49 +62,74 @@ impl<'a> Operation<'a> {
     }
 }
 
-impl Value<'_> {
-    /// The same value, on its own.
-    #[must_use]
-    pub fn into_owned(self) -> Value<'static> {
-        let owned = |status: Cow<'_, str>| Cow::Owned(status.into_owned());
-        match self {
-            Self::Seconds(seconds) => Value::Seconds(seconds),
-            Self::PreStop(drain) => Value::PreStop(drain),
-            Self::Lifecycle(drain) => Value::Lifecycle(drain),
-            Self::Status(status) => Value::Status(owned(status)),
-            Self::Annotations(status) => Value::Annotations(owned(status)),
-            Self::Metadata(status) => Value::Metadata(owned(status)),
-        }
-    }
-}
-
 /// What a patch puts into a Pod. There are no others, and none of them needs a tree of generic JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// A count of seconds.
     Seconds(i64),
     /// `{"sleep":{"seconds":N}}`
-    PreStop(Seconds),
-    /// `{"preStop":{"sleep":{"seconds":N}}}`
-    Lifecycle(Seconds),
-    /// The value of the status annotation.
-    Status(Cow<'a, str>),
-    /// All annotations of a Pod that has none.
-    Annotations(Cow<'a, str>),
-    /// The metadata of a Pod that has none.
-    Metadata(Cow<'a, str>),
+    Sleep(Seconds),
+    /// `{"exec":{"command":[...]}}`
+    Exec(Cow<'a, [String]>),
+    /// Words of a command.
+    Words(Cow<'a, [String]>),
+    /// A member in a map that is not there yet: `{"NAME": ...}`.
+    Member(&'static str, Box<Self>),
+    /// An element in a list that is not there yet: `[...]`.
+    Element(Box<Self>),
+    /// The mount of the shim's volume in a container.
+    ShimMount,
+    /// The shim's volume.
+    ShimVolume,
+    /// The container that brings the shim.
+    ShimContainer {
+        /// Its image.
+        image: Cow<'a, str>,
+        /// Its resources, as JSON.
+        resources: Option<Cow<'a, str>>,
+        /// The user to run as.
+        run_as_user: Option<i64>,
+    },
+    /// The value of an annotation.
+    Text(Cow<'a, str>),
+}
+
+impl Value<'_> {
+    /// The same value, on its own.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        match self {
+            Self::Seconds(seconds) => Value::Seconds(seconds),
+            Self::Sleep(drain) => Value::Sleep(drain),
+            Self::Exec(words) => Value::Exec(Cow::Owned(words.into_owned())),
+            Self::Words(words) => Value::Words(Cow::Owned(words.into_owned())),
+            Self::Member(name, value) => Value::Member(name, Box::new(value.into_owned())),
+            Self::Element(value) => Value::Element(Box::new(value.into_owned())),
+            Self::ShimMount => Value::ShimMount,
+            Self::ShimVolume => Value::ShimVolume,
+            Self::ShimContainer { image, resources, run_as_user } => {
+                Value::ShimContainer { image: text(image), resources: resources.map(text), run_as_user }
+            }
+            Self::Text(value) => Value::Text(text(value)),
+        }
+    }
 }
 
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Seconds(seconds) => serializer.serialize_i64(*seconds),
-            Self::Status(status) => serializer.serialize_str(status),
-            Self::PreStop(drain) => member(serializer, "sleep", &Sleep { seconds: drain.get() }),
-            Self::Lifecycle(drain) => member(serializer, "preStop", &Self::PreStop(*drain)),
-            Self::Annotations(status) => member(serializer, STATUS, &**status),
-            Self::Metadata(status) => {
-                member(serializer, "annotations", &Value::Annotations(Cow::Borrowed(status)))
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Words(words) => words.serialize(serializer),
+            Self::Sleep(drain) => member(serializer, "sleep", &Sleep { seconds: drain.get() }),
+            Self::Exec(words) => member(serializer, "exec", &Exec { command: words }),
+            Self::Member(name, value) => member(serializer, name, value),
+            Self::Element(value) => [value].serialize(serializer),
+            Self::ShimMount => container::VolumeMount::READ_ONLY.serialize(serializer),
+            Self::ShimVolume => container::Volume::SHIM.serialize(serializer),
+            Self::ShimContainer { image, resources, run_as_user } => {
+                container::Container::new(image, resources.as_deref(), *run_as_user).serialize(serializer)
             }
         }
     }
@@ -112,6 +138,11 @@ impl Serialize for Value<'_> {
 #[derive(Serialize)]
 struct Sleep {
     seconds: u32,
+}
+
+#[derive(Serialize)]
+struct Exec<'a> {
+    command: &'a [String],
 }
 
 fn member<S: Serializer, T: Serialize + ?Sized>(
@@ -172,47 +203,83 @@ pub fn operations<'a>(plan: &'a Plan<'_>) -> Vec<Operation<'a>> {
 }
 
 fn operation(action: &Action) -> Operation<'_> {
-    let lifecycle = |container: usize| {
-        Pointer::new().member("spec").member("containers").element(container).member("lifecycle")
+    let spec = || Pointer::new().member("spec");
+    let container = |index: usize| spec().member("containers").element(index);
+    let hook = |index: usize, path: HookPath, value| {
+        let lifecycle = container(index).member("lifecycle");
+        match path {
+            HookPath::NoLifecycle => {
+                Operation::Add { path: lifecycle, value: Value::Member("preStop", Box::new(value)) }
+            }
+            HookPath::NoPreStop => Operation::Add { path: lifecycle.member("preStop"), value },
+            HookPath::PreStop => Operation::Replace { path: lifecycle.member("preStop"), value },
+        }
+    };
+    // Behind the last element of a list, or in a list of its own.
+    let append = |list: Pointer, present: bool, value| {
+        if present {
+            Operation::Add { path: list.member("-"), value }
+        } else {
+            Operation::Add { path: list, value: Value::Element(Box::new(value)) }
+        }
+    };
+    let put = |present: bool, path: Pointer, value| {
+        if present { Operation::Replace { path, value } } else { Operation::Add { path, value } }
     };
     match action {
-        Action::AddSleep { container, path: HookPath::NoLifecycle, drain } => {
-            Operation::Add { path: lifecycle(*container), value: Value::Lifecycle(*drain) }
-        }
-        Action::AddSleep { container, path: HookPath::NoPreStop, drain } => {
-            Operation::Add { path: lifecycle(*container).member("preStop"), value: Value::PreStop(*drain) }
-        }
+        Action::AddSleep { container, path, drain } => hook(*container, *path, Value::Sleep(*drain)),
         // An `add` overwrites as well, and a manifest may have left `seconds` out.
-        Action::LengthenSleep { container, drain } => Operation::Add {
-            path: lifecycle(*container).member("preStop").member("sleep").member("seconds"),
+        Action::LengthenSleep { container: index, drain } => Operation::Add {
+            path: container(*index).member("lifecycle").member("preStop").member("sleep").member("seconds"),
             value: Value::Seconds((*drain).into()),
         },
-        Action::ReplaceSleepCommand { container, drain } => Operation::Replace {
-            path: lifecycle(*container).member("preStop"),
-            value: Value::PreStop(*drain),
-        },
-        Action::RaiseGracePeriod { present, to } => {
-            let path = Pointer::new().member("spec").member("terminationGracePeriodSeconds");
-            let value = Value::Seconds(*to);
-            if *present { Operation::Replace { path, value } } else { Operation::Add { path, value } }
+        Action::ReplaceSleepCommand { container, drain } => {
+            hook(*container, HookPath::PreStop, Value::Sleep(*drain))
         }
-        Action::WriteStatus { path, status } => {
+        Action::SetShimHook { container, path, command } => {
+            hook(*container, *path, Value::Exec(command.into()))
+        }
+        Action::WrapEntrypoint { container: index, present, command } => {
+            put(*present, container(*index).member("command"), Value::Words(command.into()))
+        }
+        Action::MountShim { container: index, present } => {
+            append(container(*index).member("volumeMounts"), *present, Value::ShimMount)
+        }
+        Action::AddShimVolume { present } => append(spec().member("volumes"), *present, Value::ShimVolume),
+        Action::AddShimContainer { present, image, resources, run_as_user } => {
+            let list = spec().member("initContainers");
+            let value = Value::ShimContainer {
+                image: image.into(),
+                resources: resources.as_deref().map(Cow::Borrowed),
+                run_as_user: *run_as_user,
+            };
+            if *present {
+                Operation::Add { path: list.element(0), value }
+            } else {
+                Operation::Add { path: list, value: Value::Element(Box::new(value)) }
+            }
+        }
+        Action::RaiseGracePeriod { present, to } => {
+            put(*present, spec().member("terminationGracePeriodSeconds"), Value::Seconds(*to))
+        }
+        Action::Annotate { key, present, path, value } => {
             let metadata = Pointer::new().member("metadata");
-            let annotations = || Pointer::new().member("metadata").member("annotations");
+            let value = Value::Text(value.into());
             match path {
                 AnnotationsPath::NoMetadata => {
-                    Operation::Add { path: metadata, value: Value::Metadata(status.into()) }
+                    let annotations = Value::Member(key, Box::new(value));
+                    Operation::Add {
+                        path: metadata,
+                        value: Value::Member("annotations", Box::new(annotations)),
+                    }
                 }
-                AnnotationsPath::NoAnnotations => {
-                    Operation::Add { path: annotations(), value: Value::Annotations(status.into()) }
-                }
-                AnnotationsPath::NoStatus => {
-                    Operation::Add { path: annotations().member(STATUS), value: Value::Status(status.into()) }
-                }
-                AnnotationsPath::Status => Operation::Replace {
-                    path: annotations().member(STATUS),
-                    value: Value::Status(status.into()),
+                AnnotationsPath::NoAnnotations => Operation::Add {
+                    path: metadata.member("annotations"),
+                    value: Value::Member(key, Box::new(value)),
                 },
+                AnnotationsPath::Annotations => {
+                    put(*present, metadata.member("annotations").member(key), value)
+                }
             }
         }
     }

@@ -1,12 +1,13 @@
 //! What will be done to a Pod, and why: the one thing that patch, warnings, status, metrics, `preview` and
 //! `explain` are projections of. Whatever two of them say about a Pod therefore cannot differ.
 
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{Drain, PreStop, Seconds, StopPlan};
 
 use crate::{
+    annotation::ShimMode,
     pod::{AnnotationsPath, Container, HookKind, HookPath},
     settings::{DrainLimit, Layer, Sourced},
-    skip::{ContainerSkip, PodSkip},
+    skip::{ContainerSkip, PodSkip, ShimSkip},
     warning::Warning,
 };
 
@@ -70,24 +71,81 @@ pub struct ContainerPlan<'a> {
     /// How long that hook did nothing but sleep; nothing where it does something else.
     pub drain_before: Option<Seconds>,
     /// The drain that was asked for. Nothing for a container that is never drained.
-    pub drain_asked: Option<Sourced<Seconds>>,
+    pub drain_asked: Option<Sourced<Drain>>,
     /// What the operator's ceilings make of that, where they are lower.
     pub drain_limit: Option<DrainLimit>,
     /// The own time that was asked for after its stop signal.
     pub grace_asked: Option<Sourced<Seconds>>,
     /// What comes of it.
     pub outcome: Outcome,
+    /// The shim's hook that it gets, where it is the shim that drains.
+    pub pre_stop: Option<Box<PreStop>>,
+    /// The shim that was asked for.
+    pub shim_asked: Sourced<ShimMode>,
+    /// What comes of that.
+    pub shim: ShimOutcome,
+}
+
+/// What comes of a container's shim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShimOutcome {
+    /// It was not asked for, or has nothing to do in this container.
+    Off,
+    /// Its binary is there for the preStop hook.
+    Hook,
+    /// It runs the entrypoint.
+    Init(Box<Wrapped>),
+    /// The entrypoint is under it already.
+    Kept,
+    /// The entrypoint is left alone.
+    Skipped(ShimSkip),
+}
+
+/// A container's entrypoint under the shim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapped {
+    /// What the shim does with a stop signal.
+    pub plan: StopPlan,
+    /// The container's new `command`: the shim, its flags, and all that ran before.
+    pub command: Vec<String>,
+    /// The init whose place it takes, such as `dumb-init`.
+    pub instead_of: Option<&'static str>,
+}
+
+impl ShimOutcome {
+    /// All words for it: the one closed list of what can come of a container's shim.
+    pub const WORDS: [&'static str; 4 + ShimSkip::ALL.len()] = {
+        let mut words = ["off", "hook", "init", "kept", "", "", "", "", ""];
+        let mut index = 0;
+        while index < ShimSkip::ALL.len() {
+            words[4 + index] = ShimSkip::ALL[index].as_str();
+            index += 1;
+        }
+        words
+    };
+
+    /// One word for it, the same in metrics, status and explanations.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Hook => "hook",
+            Self::Init(_) => "init",
+            Self::Kept => "kept",
+            Self::Skipped(reason) => reason.as_str(),
+        }
+    }
 }
 
 /// What comes of a container's drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It had none and gets this one.
-    Added(Seconds),
+    Added(Drain),
     /// It had a shorter one and gets this one.
-    Raised(Seconds),
+    Raised(Drain),
     /// It has one that is long enough.
-    Kept(Seconds),
+    Kept(Drain),
     /// It is left alone.
     Skipped(ContainerSkip),
 }
@@ -117,7 +175,7 @@ impl Outcome {
 
     /// The drain that the container has in the end.
     #[must_use]
-    pub const fn drain(self) -> Option<Seconds> {
+    pub const fn drain(self) -> Option<Drain> {
         match self {
             Self::Added(drain) | Self::Raised(drain) | Self::Kept(drain) => Some(drain),
             Self::Skipped(_) => None,
@@ -191,6 +249,47 @@ pub enum Action {
         /// How long.
         drain: Seconds,
     },
+    /// Give a container the shim's hook before its stop signal, which runs the container's own after its drain.
+    SetShimHook {
+        /// Its position in `containers`.
+        container: usize,
+        /// What it has already.
+        path: HookPath,
+        /// The command of the hook.
+        command: Vec<String>,
+    },
+    /// Put the shim in front of a container's entrypoint.
+    WrapEntrypoint {
+        /// Its position in `containers`.
+        container: usize,
+        /// Whether it has a `command`, and not null.
+        present: bool,
+        /// All words of the new command.
+        command: Vec<String>,
+    },
+    /// Mount the folder with the shim in a container.
+    MountShim {
+        /// Its position in `containers`.
+        container: usize,
+        /// Whether it has `volumeMounts`, and not null.
+        present: bool,
+    },
+    /// Add the volume for the shim.
+    AddShimVolume {
+        /// Whether the Pod has `volumes`, and not null.
+        present: bool,
+    },
+    /// Put the init container that brings the shim before all others.
+    AddShimContainer {
+        /// Whether the Pod has `initContainers`, and not null.
+        present: bool,
+        /// Its image.
+        image: String,
+        /// Its resources, as JSON.
+        resources: Option<Box<str>>,
+        /// The user to run as, where the Pod would make it root.
+        run_as_user: Option<i64>,
+    },
     /// Raise `terminationGracePeriodSeconds`.
     RaiseGracePeriod {
         /// Whether the Pod has the field, and not as null.
@@ -198,12 +297,16 @@ pub enum Action {
         /// To how much, unit: seconds.
         to: i64,
     },
-    /// Write down what was done.
-    WriteStatus {
-        /// What the Pod has already.
+    /// Write an annotation.
+    Annotate {
+        /// Its key.
+        key: &'static str,
+        /// Whether it is there already.
+        present: bool,
+        /// What the Pod has of the way to it.
         path: AnnotationsPath,
-        /// The annotation's value.
-        status: String,
+        /// Its value.
+        value: String,
     },
 }
 

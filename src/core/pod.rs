@@ -7,23 +7,32 @@
 mod annotations;
 mod containers;
 mod hook;
+mod http_get;
+mod list;
 mod object;
 mod presence;
+mod resources;
+mod security;
 mod sleep_command;
 mod text;
+mod volumes;
 
 use std::ops::Deref;
 
 use serde::Deserialize;
 
 use annotations::Annotations;
-pub(crate) use annotations::SIZE_LIMIT as ANNOTATIONS_SIZE_LIMIT;
+pub(crate) use annotations::{SAFE_TO_EVICT, SIZE_LIMIT as ANNOTATIONS_SIZE_LIMIT};
 pub use containers::Container;
-use containers::Containers;
 pub use hook::{Hook, HookKind, Lifecycle};
+pub use http_get::{HttpGetAction, Port};
+use list::List;
 pub(crate) use object::Object;
 pub use presence::Presence;
+pub(crate) use resources::Resources;
+use security::SecurityContext;
 pub use text::Text;
+pub use volumes::{Volume, VolumeMount};
 
 /// What the view reads of a Pod.
 #[derive(Debug, Deserialize)]
@@ -72,9 +81,13 @@ struct OwnerReference<'a> {
 #[serde(rename_all = "camelCase")]
 struct Spec<'a> {
     #[serde(borrow, default)]
-    containers: Presence<Containers<'a>>,
+    containers: Presence<List<Object<Container<'a>>>>,
     #[serde(borrow, default)]
-    init_containers: Presence<Containers<'a>>,
+    init_containers: Presence<List<Object<Container<'a>>>>,
+    #[serde(borrow, default)]
+    volumes: Presence<List<Object<Volume<'a>>>>,
+    security_context: Option<Object<SecurityContext>>,
+    host_network: Option<bool>,
     #[serde(default)]
     termination_grace_period_seconds: Presence<i64>,
     #[serde(borrow)]
@@ -182,10 +195,15 @@ impl<'a> Pod<'a> {
         })
     }
 
-    /// Whether this Pod is for Windows nodes, by `spec.os.name` or by its node selector.
+    /// Whether this Pod is for Windows nodes: by `spec.os.name`, by its node selector, or because its containers are
+    /// processes of the host, which there are on Windows only.
     #[must_use]
     pub fn is_windows(&self) -> bool {
         let Some(spec) = self.spec.value() else { return false };
+        let of_pod = spec.security_context.as_deref().is_some_and(SecurityContext::is_host_process);
+        if of_pod || self.containers().chain(self.init_containers()).any(Container::is_host_process) {
+            return true;
+        }
         let os = spec.os.as_ref().and_then(|os| os.name.as_ref());
         let node = spec.node_selector.as_ref().and_then(|selector| selector.os.as_ref());
         [os, node].into_iter().flatten().any(|name| name.as_str() == "windows")
@@ -200,22 +218,55 @@ impl<'a> Pod<'a> {
     /// The regular containers, in order.
     pub fn containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
         let containers = self.spec.value().and_then(|spec| spec.containers.value());
-        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
+        containers.map_or(&[][..], Deref::deref).iter().map(Deref::deref)
     }
 
     /// The init containers and native sidecars, in order.
     pub fn init_containers(&self) -> impl ExactSizeIterator<Item = &Container<'a>> {
         let containers = self.spec.value().and_then(|spec| spec.init_containers.value());
-        containers.map_or(&[][..], Containers::as_slice).iter().map(Deref::deref)
+        containers.map_or(&[][..], Deref::deref).iter().map(Deref::deref)
     }
 
-    /// How much of the way to the status annotation the Pod already has.
-    pub(crate) fn status_path(&self) -> AnnotationsPath {
+    /// Whether the member `initContainers` is there, and not null.
+    #[must_use]
+    pub fn has_init_containers(&self) -> bool {
+        self.spec.value().is_some_and(|spec| spec.init_containers.value().is_some())
+    }
+
+    /// The volumes, in order; nothing where the member is absent or null.
+    #[must_use]
+    pub fn volumes(&self) -> Option<impl ExactSizeIterator<Item = &Volume<'a>>> {
+        let volumes = self.spec.value().and_then(|spec| spec.volumes.value());
+        volumes.map(|volumes| volumes.iter().map(Deref::deref))
+    }
+
+    /// The user that containers run as unless they say otherwise, if the Pod says.
+    #[must_use]
+    pub fn run_as_user(&self) -> Option<i64> {
+        self.spec
+            .value()
+            .and_then(|spec| spec.security_context.as_ref())
+            .and_then(|context| context.run_as_user)
+    }
+
+    /// Whether the Pod is in the network of its node.
+    #[must_use]
+    pub fn is_host_network(&self) -> bool {
+        self.spec.value().is_some_and(|spec| spec.host_network == Some(true))
+    }
+
+    /// The volumes that cluster-autoscaler may lose, as they are written.
+    #[must_use]
+    pub fn safe_to_evict(&self) -> Option<&str> {
+        self.annotations().and_then(Annotations::safe_to_evict)
+    }
+
+    /// How much of the way to an annotation the Pod already has.
+    pub(crate) fn annotations_path(&self) -> AnnotationsPath {
         match self.metadata.value().map(|metadata| metadata.annotations.value()) {
             None => AnnotationsPath::NoMetadata,
             Some(None) => AnnotationsPath::NoAnnotations,
-            Some(Some(_)) if self.status().is_some() => AnnotationsPath::Status,
-            Some(Some(_)) => AnnotationsPath::NoStatus,
+            Some(Some(_)) => AnnotationsPath::Annotations,
         }
     }
 
@@ -231,6 +282,8 @@ pub enum HookPath {
     NoLifecycle,
     /// `lifecycle` is there and has no hook before the stop.
     NoPreStop,
+    /// There is a hook.
+    PreStop,
 }
 
 /// How much of the way to `metadata.annotations` a Pod already has.
@@ -240,10 +293,8 @@ pub enum AnnotationsPath {
     NoMetadata,
     /// `annotations` is absent or null.
     NoAnnotations,
-    /// `annotations` is there, without the one to write.
-    NoStatus,
-    /// The annotation is there.
-    Status,
+    /// `annotations` is there.
+    Annotations,
 }
 
 /// A Pod that cannot be judged because it cannot be read.
@@ -347,12 +398,16 @@ mod tests {
             r#"{"metadata":{"annotations":{"fermata.dev/drain":null}},"spec":{"containers":[{"name":null,"lifecycle":{"preStop":{"sleep":{"seconds":null}}}}]}}"#,
         );
         assert_eq!(pod.fermata_annotations().next(), Some(("fermata.dev/drain", "")));
-        assert_eq!(pod.containers().next().unwrap().pre_stop(), &Hook::Sleep(0));
+        assert!(matches!(pod.containers().next().unwrap().pre_stop(), Hook::Sleep(0)));
     }
 
     #[test]
     fn windows_is_seen_in_both_places() {
         assert!(pod(r#"{"spec":{"os":{"name":"windows"}}}"#).is_windows());
+        let context = r#""securityContext":{"windowsOptions":{"hostProcess":true}}"#;
+        assert!(pod(&format!(r#"{{"spec":{{{context}}}}}"#)).is_windows());
+        assert!(pod(&format!(r#"{{"spec":{{"containers":[{{"name":"a"}},{{{context}}}]}}}}"#)).is_windows());
+        assert!(!pod(r#"{"spec":{"securityContext":{"windowsOptions":{}}}}"#).is_windows());
         assert!(pod(r#"{"spec":{"nodeSelector":{"kubernetes.io/os":"windows"}}}"#).is_windows());
         assert!(
             !pod(r#"{"spec":{"nodeSelector":{"kubernetes.io/os":"linux","a":"b"},"os":{"name":"linux"}}}"#)

@@ -1,10 +1,14 @@
-//! The rules, one file a subject: who is judged, which drain a container gets, and the grace period that the
-//! Pod then needs.
+//! The rules, one file a subject: who is judged, which drain a container gets, the grace period that the Pod then
+//! needs, which entrypoints run under the shim, and how the shim gets there.
 
+mod deliver;
 mod drain;
 mod eligibility;
+mod entrypoint;
 mod grace;
+mod hook;
 mod mistakes;
+mod wrap;
 
 use crate::{
     plan::{ContainerKind, ContainerPlan, GracePlan, Judgement, Plan},
@@ -58,11 +62,17 @@ fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     }
     let resolved = Resolved::new(settings, &annotations);
     let ceiling = grace::ceiling(before, settings);
-    plan.containers = drain::containers(pod, settings, &resolved, ceiling);
+    let delivery = deliver::Delivery::of(pod, settings);
+    plan.containers = drain::containers(pod, settings, &resolved, ceiling, &delivery);
     plan.grace = grace::settle(before, ceiling, &plan.containers, &mut plan.warnings);
+    wrap::containers(pod, settings, &resolved, &delivery, &plan.grace, &mut plan.containers);
     drain::steps(pod, &plan.containers, &mut plan.steps);
+    wrap::steps(pod, &plan.containers, &mut plan.steps);
+    deliver::steps(pod, &delivery, &plan.containers, &mut plan.steps);
     grace::steps(pod, &plan.grace, &mut plan.steps);
     drain::warnings(pod, &plan.containers, plan.grace.after, &mut plan.warnings);
+    wrap::warnings(&plan.containers, &mut plan.warnings);
+    mistakes::without_init(&annotations, &plan.containers, &mut plan.warnings);
     plan
 }
 

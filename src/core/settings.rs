@@ -1,5 +1,6 @@
 //! The layers that a setting can come from. Later layers win, and every value remembers its own.
 
+mod images;
 mod layer;
 mod resolve;
 
@@ -7,6 +8,7 @@ use std::{borrow::Cow, fmt};
 
 use fermata_stop_plan::Seconds;
 
+pub use images::{ImageConfig, Images};
 pub use layer::{LayerValues, PodAnnotations};
 pub(crate) use resolve::Resolved;
 
@@ -107,6 +109,10 @@ pub struct ClusterSettings {
     pub limits: Limits,
     /// What a mistake leads to.
     pub on_invalid: OnInvalid,
+    /// The image that brings the shim. Without one, no Pod gets it.
+    pub shim_image: Option<String>,
+    /// What images start, where the Pods do not say.
+    pub images: Images,
 }
 
 /// What a Namespace says.
@@ -207,6 +213,11 @@ pub enum Mistake {
         /// The container that was probably meant.
         nearest: Option<Box<str>>,
     },
+    /// The container is not under the shim, to which this says something.
+    NeedsInit {
+        /// The whole key of the annotation.
+        annotation: Box<str>,
+    },
     /// The container is one that is never drained.
     NeverDrained {
         /// The whole key of the annotation.
@@ -236,6 +247,7 @@ impl Mistake {
             Self::ContainerOnNamespace { .. }
             | Self::UnknownContainer { .. }
             | Self::UnknownInList { .. }
+            | Self::NeedsInit { .. }
             | Self::NeverDrained { .. } => false,
         }
     }

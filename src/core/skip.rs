@@ -131,9 +131,64 @@ impl ContainerSkip {
             Self::NotSelected => "fermata.dev/containers does not name it",
             Self::DrainZero => "its drain is 0",
             Self::OwnPreStop => "it has a preStop hook of its own, which stays as it is",
-            Self::NeedsShim => "the API server is older than 1.30 and has no native sleep",
+            Self::NeedsShim => {
+                "the API server is older than 1.30 and has no native sleep; the shim could (fermata.dev/shim: hook)"
+            }
             Self::NoRoom => "the operator's limits.maxGracePeriod leaves no second for a drain",
         }
+    }
+}
+
+/// Why a container does not get the shim that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShimSkip {
+    /// The operator has not said which image brings the shim.
+    NoShimImage,
+    /// The Pod has a volume or a container of its own by the shim's name.
+    NameTaken,
+    /// The container has something of its own where the shim would be mounted.
+    PathTaken,
+    /// The Pod leaves it to the image what to start, and nobody has said what that is.
+    EntrypointUnknown,
+    /// The program insists on being PID 1.
+    NeedsPid1,
+}
+
+impl ShimSkip {
+    /// All reasons.
+    pub const ALL: [Self; 5] =
+        [Self::NoShimImage, Self::NameTaken, Self::PathTaken, Self::EntrypointUnknown, Self::NeedsPid1];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoShimImage => "no-shim-image",
+            Self::NameTaken => "name-taken",
+            Self::PathTaken => "path-taken",
+            Self::EntrypointUnknown => "entrypoint-unknown",
+            Self::NeedsPid1 => "needs-pid-1",
+        }
+    }
+
+    /// One sentence for a person.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NoShimImage => "the operator has not set shimImage, which brings the shim",
+            Self::NameTaken => "the Pod has a volume or a container of its own called fermata-shim",
+            Self::PathTaken => "it has something of its own mounted at or below /fermata",
+            Self::EntrypointUnknown => {
+                "the Pod leaves it to the image what to start; set command, or fermata.dev/entrypoint, or the operator's images"
+            }
+            Self::NeedsPid1 => "its program is an init system that insists on being PID 1",
+        }
+    }
+}
+
+impl fmt::Display for ShimSkip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -12,8 +12,8 @@ use fermata_stop_plan::Seconds;
 
 use crate::{
     annotation::STATUS,
-    plan::{Action, ContainerKind, Outcome, Plan, Step},
-    pod::{ANNOTATIONS_SIZE_LIMIT, Pod},
+    plan::{Action, ContainerKind, Outcome, Plan, ShimOutcome, Step},
+    pod::{ANNOTATIONS_SIZE_LIMIT, AnnotationsPath, Pod},
     warning::Warning,
 };
 
@@ -31,18 +31,37 @@ pub(crate) fn report(pod: &Pod<'_>, plan: &mut Plan<'_>) {
     if old == Some(status.as_str()) {
         return;
     }
-    let size = pod.annotations_size() + status.len() + if old.is_none() { STATUS.len() } else { 0 };
+    let others = annotations_added(pod, plan);
+    let size = pod.annotations_size()
+        + others.unwrap_or(0)
+        + status.len()
+        + if old.is_none() { STATUS.len() } else { 0 };
     if size - old.map_or(0, str::len) > ANNOTATIONS_SIZE_LIMIT {
         plan.warnings.push(Warning::NoRoomForStatus);
         return;
     }
-    plan.steps.push(Step { action: Action::WriteStatus { path: pod.status_path(), status }, layer: None });
+    // An annotation that was written before has made the way.
+    let path = if others.is_some() { AnnotationsPath::Annotations } else { pod.annotations_path() };
+    let action = Action::Annotate { key: STATUS, present: old.is_some(), path, value: status };
+    plan.steps.push(Step { action, layer: None });
+}
+
+/// How many bytes the plan's other annotations add, if there are any.
+fn annotations_added(pod: &Pod<'_>, plan: &Plan<'_>) -> Option<usize> {
+    let added = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::Annotate { key, value, .. } => Some(key.len() + value.len()),
+        _ => None,
+    });
+    added
+        .reduce(|sum, bytes| sum + bytes)
+        .map(|sum| sum.saturating_sub(pod.safe_to_evict().map_or(0, str::len)))
 }
 
 /// The status, as JSON on one line.
 fn render(plan: &Plan<'_>) -> String {
     let mut drained = String::new();
     let mut skipped = String::new();
+    let mut shim = String::new();
     let mut listed = 0;
     let mut unlisted = 0;
     for container in plan.containers.iter().filter(|container| container.kind != ContainerKind::Init) {
@@ -54,15 +73,21 @@ fn render(plan: &Plan<'_>) -> String {
         match container.outcome {
             Outcome::Added(drain) | Outcome::Raised(drain) | Outcome::Kept(drain) => {
                 // A hook of the user's may sleep for longer than the Pod may take.
-                let drain = drain.min(Seconds::saturating_from(plan.grace.after));
+                let drain = drain.limited_to(Seconds::saturating_from(plan.grace.after));
                 member(&mut drained, container.name, drain);
             }
             Outcome::Skipped(reason) => member(&mut skipped, container.name, reason),
         }
+        match &container.shim {
+            ShimOutcome::Off => {}
+            // A second pass finds it kept.
+            ShimOutcome::Init(_) | ShimOutcome::Kept => member(&mut shim, container.name, "init"),
+            outcome => member(&mut shim, container.name, outcome.as_str()),
+        }
     }
     let mut status =
         format!(r#"{{"version":"{}","gracePeriodSeconds":{}"#, env!("CARGO_PKG_VERSION"), plan.grace.after);
-    for (name, members) in [("drain", drained), ("skipped", skipped)] {
+    for (name, members) in [("drain", drained), ("skipped", skipped), ("shim", shim)] {
         if !members.is_empty() {
             // Writing to a string cannot fail.
             let _ = write!(status, r#","{name}":{{{members}}}"#);

@@ -5,14 +5,14 @@
 
 use std::fmt;
 
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{Drain, Seconds};
 
 use crate::{
-    annotation::{Key, TABLE},
+    annotation::{Key, ShimMode, TABLE},
     opt_in,
     pod::HookKind,
     settings::{DrainLimit, Layer, Mistake, Sourced, cut, short_name},
-    skip::{ContainerSkip, PodSkip},
+    skip::{ContainerSkip, PodSkip, ShimSkip},
 };
 
 /// The most characters that a warning may have.
@@ -36,7 +36,27 @@ pub enum Warning {
         /// The kind of its hook.
         hook: HookKind,
         /// The drain that it does not get.
+        drain: Drain,
+        /// Whether the shim was asked for, which could run it after the drain.
+        shim: ShimMode,
+    },
+    /// A range was asked for, and cannot end early.
+    RangeFixed {
+        /// The container.
+        container: Box<str>,
+        /// The range.
+        asked: Sourced<Drain>,
+        /// The drain that it gets.
         drain: Seconds,
+        /// Whether that is because the Pod is in its node's network.
+        host_network: bool,
+    },
+    /// The container does not get the shim that was asked for.
+    ShimSkipped {
+        /// The container.
+        container: Box<str>,
+        /// Why it does not.
+        reason: ShimSkip,
     },
     /// The API server has no native sleep.
     NeedsShim {
@@ -45,14 +65,16 @@ pub enum Warning {
         /// How long its own hook sleeps, if it does.
         sleeps: Option<Seconds>,
         /// The drain that it does not get.
-        drain: Sourced<Seconds>,
+        drain: Sourced<Drain>,
+        /// Whether the shim was asked for, which could do it.
+        shim: ShimMode,
     },
     /// The operator's ceiling is lower than the drain.
     DrainLimited {
         /// The container.
         container: Box<str>,
         /// The drain that was asked for.
-        asked: Sourced<Seconds>,
+        asked: Sourced<Drain>,
         /// What it gets.
         limit: DrainLimit,
     },
@@ -121,6 +143,7 @@ impl Warning {
                 | Mistake::NotPerContainer { annotation, .. }
                 | Mistake::ContainerOnNamespace { annotation }
                 | Mistake::UnknownContainer { annotation, .. }
+                | Mistake::NeedsInit { annotation }
                 | Mistake::NeverDrained { annotation, .. },
             ) => Some(annotation),
             _ => None,
@@ -165,31 +188,34 @@ impl fmt::Display for Warning {
                     _ => Ok(()),
                 }
             }
-            Self::OwnPreStop { container, hook, drain } => {
-                let name = short_name(container);
-                write!(f, "container {name}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
-                match hook {
-                    HookKind::TcpSocket => write!(
-                        f,
-                        "its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}"
-                    ),
-                    HookKind::Exec => write!(
-                        f,
-                        "its exec preStop hook stays as it is; let it sleep {drain} first and set {name}.{}/drain: 0, or remove it",
-                        opt_in::PREFIX
-                    ),
-                    HookKind::HttpGet => write!(
-                        f,
-                        "its httpGet preStop hook stays as it is; let its endpoint wait {drain} and set {name}.{}/drain: 0, or remove it",
-                        opt_in::PREFIX
-                    ),
-                    HookKind::Sleep | HookKind::Unknown => write!(
-                        f,
-                        "its preStop hook is of a kind not known here and stays as it is; remove it to get the drain of {drain}"
-                    ),
+            Self::OwnPreStop { container, hook, drain, shim } => {
+                own_pre_stop(f, &short_name(container), *hook, *drain, *shim)
+            }
+            Self::RangeFixed { container, asked, drain, host_network } => {
+                let Sourced { value, layer } = asked;
+                write!(
+                    f,
+                    "container {}: a drain of {value} ({layer}) lasts {drain}: ",
+                    short_name(container)
+                )?;
+                if *host_network {
+                    f.write_str("a Pod with hostNetwork sees the connections of its whole node, so it cannot end early")
+                } else {
+                    write!(f, "only the shim can end it early; set {} to hook", Key::Shim)
                 }
             }
-            Self::NeedsShim { container, sleeps, drain } => {
+            Self::ShimSkipped { container, reason } => {
+                write!(f, "container {}: no shim ({reason}): ", short_name(container))?;
+                match reason {
+                    ShimSkip::EntrypointUnknown => write!(
+                        f,
+                        "the image decides what it starts; set its command, or {} to the image's ENTRYPOINT and CMD",
+                        Key::Entrypoint
+                    ),
+                    reason => f.write_str(reason.meaning()),
+                }
+            }
+            Self::NeedsShim { container, sleeps, drain, shim } => {
                 let Sourced { value, layer } = drain;
                 let name = short_name(container);
                 let reason = ContainerSkip::NeedsShim;
@@ -198,6 +224,7 @@ impl fmt::Display for Warning {
                     "container {name}: no drain of {value} ({reason}, {layer}): API servers below 1.30 have no native sleep; "
                 )?;
                 match sleeps {
+                    _ if *shim == ShimMode::Off => write!(f, "set {} to hook", Key::Shim),
                     Some(_) => write!(f, "lengthen the sleep in its preStop hook"),
                     None => write!(f, "upgrade, or add a preStop hook that sleeps"),
                 }
@@ -249,6 +276,40 @@ impl fmt::Display for Warning {
     }
 }
 
+/// What to do about a hook that stands where the drain would.
+fn own_pre_stop(
+    f: &mut fmt::Formatter<'_>,
+    container: &str,
+    hook: HookKind,
+    drain: Drain,
+    shim: ShimMode,
+) -> fmt::Result {
+    write!(f, "container {container}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
+    match hook {
+        HookKind::TcpSocket => write!(
+            f,
+            "its preStop is a tcpSocket hook, which Kubernetes never runs; remove it to get the drain of {drain}"
+        ),
+        HookKind::Exec | HookKind::HttpGet if shim == ShimMode::Off => write!(
+            f,
+            "its {hook} preStop hook stays as it is; set {} to hook to run it after a drain of {drain}",
+            Key::Shim,
+        ),
+        HookKind::Exec => write!(
+            f,
+            "its exec preStop hook stays as it is; let it sleep {drain} first and set {container}.{}: 0, or remove it",
+            Key::Drain,
+        ),
+        HookKind::HttpGet => f.write_str(
+            "its httpGet preStop hook stays as it is, because the shim cannot send it as the kubelet does (HTTPS, or a host by name)",
+        ),
+        HookKind::Sleep | HookKind::Unknown => write!(
+            f,
+            "its preStop hook is of a kind not known here and stays as it is; remove it to get the drain of {drain}"
+        ),
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -292,6 +353,9 @@ impl fmt::Display for Mistake {
             }
             Self::NeverDrained { annotation, reason } => {
                 write!(f, "{annotation} has no effect ({reason}): {}; remove it", reason.meaning())
+            }
+            Self::NeedsInit { annotation } => {
+                write!(f, "{annotation} has no effect without the shim as PID 1; set {} to init", Key::Shim)
             }
             Self::InjectLabel { value } => write!(
                 f,

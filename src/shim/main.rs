@@ -7,6 +7,8 @@
 #![cfg_attr(not(test), no_main)]
 
 mod dialect;
+mod drain;
+mod install;
 mod message;
 mod run;
 

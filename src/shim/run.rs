@@ -19,7 +19,7 @@ use fermata_stop_plan::StopPlan;
 
 pub(crate) use self::{
     event::{Event, Line, Outcome, Which},
-    exec::reason,
+    exec::{Exec, exit_code, reason},
     inherited::Inherited,
     manners::{CleanUp, Dispositions, Manners, Session, Subreaper, Suspends},
     reap::End,

@@ -54,9 +54,10 @@ fn cluster() -> impl Strategy<Value = ClusterSettings> {
         prop::bool::weighted(0.1),
     )
         .prop_map(|(drain, grace_period, max_drain, max_grace_period, deny)| ClusterSettings {
-            defaults: LayerValues { drain, grace_period, containers: None },
+            defaults: LayerValues { drain: drain.map(Into::into), grace_period, ..LayerValues::default() },
             limits: Limits { max_drain, max_grace_period },
             on_invalid: if deny { OnInvalid::Deny } else { OnInvalid::Warn },
+            ..ClusterSettings::default()
         })
 }
 

@@ -17,12 +17,16 @@ pub(crate) const SIZE_LIMIT: usize = 256 * 1024;
 /// the node.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
+/// The annotation by which a Pod allows cluster-autoscaler to lose the named volumes when it removes a node.
+pub(crate) const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes";
+
 /// What the view reads of a Pod's annotations.
 #[derive(Debug, Default)]
 pub(crate) struct Annotations<'a> {
     own: Vec<(Text<'a>, Text<'a>)>,
     size: usize,
     mirror: bool,
+    safe_to_evict: Option<Text<'a>>,
 }
 
 impl<'a> Annotations<'a> {
@@ -34,6 +38,11 @@ impl<'a> Annotations<'a> {
     /// The bytes of all keys and values together.
     pub(super) const fn size(&self) -> usize {
         self.size
+    }
+
+    /// The value of [`SAFE_TO_EVICT`].
+    pub(super) fn safe_to_evict(&self) -> Option<&str> {
+        self.safe_to_evict.as_ref().map(Text::as_str)
     }
 
     pub(super) const fn mark_mirror(&self) -> bool {
@@ -71,6 +80,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
                     }
                     if key.as_str() == MIRROR {
                         annotations.mirror = true;
+                    } else if key.as_str() == SAFE_TO_EVICT {
+                        annotations.safe_to_evict = Some(value);
                     } else if Name::of(key.as_str()).is_some() {
                         annotations.own.push((key, value));
                     }

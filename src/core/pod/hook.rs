@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{PreStop, Seconds};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, Visitor},
 };
 
-use super::{Object, Presence, Text, sleep_command};
+use super::{HttpGetAction, Object, Presence, Text, sleep_command};
+use crate::shim;
 
 /// What the view reads of a container's `lifecycle`.
 #[derive(Debug, Deserialize)]
@@ -16,6 +17,8 @@ use super::{Object, Presence, Text, sleep_command};
 pub struct Lifecycle<'a> {
     #[serde(borrow, default)]
     pre_stop: Presence<Hook<'a>>,
+    #[serde(borrow)]
+    stop_signal: Option<Text<'a>>,
 }
 
 impl<'a> Lifecycle<'a> {
@@ -24,10 +27,16 @@ impl<'a> Lifecycle<'a> {
     pub fn pre_stop(&self) -> &Hook<'a> {
         self.pre_stop.value().unwrap_or(&Hook::None)
     }
+
+    /// The stop signal that the Pod gives the container in place of the image's, such as `SIGUSR1`.
+    #[must_use]
+    pub fn stop_signal(&self) -> Option<&str> {
+        self.stop_signal.as_ref().map(Text::as_str)
+    }
 }
 
 /// A preStop hook. Kubernetes wants exactly one kind of handler in it.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub enum Hook<'a> {
     /// There is no hook.
     #[default]
@@ -40,7 +49,7 @@ pub enum Hook<'a> {
         more: bool,
     },
     /// A request that the kubelet sends to the container.
-    HttpGet,
+    HttpGet(Box<HttpGetAction<'a>>),
     /// A field that Kubernetes keeps for compatibility only: such a hook always fails.
     TcpSocket,
     /// The kubelet's own wait, unit: seconds.
@@ -91,20 +100,34 @@ impl Hook<'_> {
         match self {
             Self::None => None,
             Self::Exec { .. } => Some(HookKind::Exec),
-            Self::HttpGet => Some(HookKind::HttpGet),
+            Self::HttpGet(_) => Some(HookKind::HttpGet),
             Self::TcpSocket => Some(HookKind::TcpSocket),
             Self::Sleep(_) => Some(HookKind::Sleep),
             Self::Unknown => Some(HookKind::Unknown),
         }
     }
 
-    /// How long the hook waits, if waiting is all that it does. Such a hook is a drain written by hand.
+    /// How long the hook waits, if waiting is all that it does: a drain written by hand, or the shim's.
     #[must_use]
     pub fn as_drain(&self) -> Option<Seconds> {
         match self {
             Self::Sleep(seconds) => Some(Seconds::saturating_from(*seconds)),
-            Self::Exec { command, more: false } => sleep_command::length(command),
+            Self::Exec { command, more: false } => {
+                sleep_command::length(command).or_else(|| self.as_shim().map(|hook| hook.drain.most()))
+            }
             _ => None,
+        }
+    }
+
+    /// The shim's hook, if it is one.
+    #[must_use]
+    pub fn as_shim(&self) -> Option<PreStop> {
+        let Self::Exec { command, more: false } = self else { return None };
+        let [program, drain, words @ ..] = command.as_slice() else { return None };
+        if shim::is_program(program.as_str()) && drain.as_str() == "drain" {
+            PreStop::parse(words.iter().map(Text::as_str)).ok()
+        } else {
+            None
         }
     }
 }
@@ -185,7 +208,9 @@ impl<'de> Visitor<'de> for HookVisitor {
                 "exec" => map
                     .next_value::<Option<ExecAction<'de>>>()?
                     .map(|ExecAction { command, more }| Hook::Exec { command, more }),
-                "httpGet" => map.next_value::<Option<IgnoredAny>>()?.map(|_| Hook::HttpGet),
+                "httpGet" => {
+                    map.next_value::<Option<HttpGetAction<'de>>>()?.map(|get| Hook::HttpGet(Box::new(get)))
+                }
                 "tcpSocket" => map.next_value::<Option<IgnoredAny>>()?.map(|_| Hook::TcpSocket),
                 "sleep" => map
                     .next_value::<Option<Object<SleepAction>>>()?
@@ -209,6 +234,7 @@ impl<'de> Visitor<'de> for HookVisitor {
 #[cfg(test)]
 mod tests {
     use super::Hook;
+    use crate::pod::Port;
 
     fn hook(json: &str) -> Hook<'_> {
         serde_json::from_str(json).unwrap()
@@ -219,12 +245,27 @@ mod tests {
         assert!(
             matches!(hook(r#"{"exec":{"command":["a"]}}"#), Hook::Exec { command, more: false } if command.len() == 1)
         );
-        assert_eq!(hook(r#"{"exec":{}}"#), Hook::Exec { command: Vec::new(), more: false });
-        assert_eq!(hook(r#"{"exec":{"user":"root"}}"#), Hook::Exec { command: Vec::new(), more: true });
-        assert_eq!(hook(r#"{"httpGet":{"port":80}}"#), Hook::HttpGet);
-        assert_eq!(hook(r#"{"tcpSocket":{"port":80}}"#), Hook::TcpSocket);
-        assert_eq!(hook(r#"{"sleep":{"seconds":5}}"#), Hook::Sleep(5));
-        assert_eq!(hook(r#"{"exec":null,"sleep":{"seconds":5}}"#), Hook::Sleep(5));
+        assert!(matches!(hook(r#"{"exec":{}}"#), Hook::Exec { command, more: false } if command.is_empty()));
+        assert!(
+            matches!(hook(r#"{"exec":{"user":"root"}}"#), Hook::Exec { command, more: true } if command.is_empty())
+        );
+        assert!(matches!(hook(r#"{"tcpSocket":{"port":80}}"#), Hook::TcpSocket));
+        assert!(matches!(hook(r#"{"sleep":{"seconds":5}}"#), Hook::Sleep(5)));
+        assert!(matches!(hook(r#"{"exec":null,"sleep":{"seconds":5}}"#), Hook::Sleep(5)));
+    }
+
+    #[test]
+    fn a_request_is_read_with_all_that_it_says() {
+        let Hook::HttpGet(get) = hook(
+            r#"{"httpGet":{"port":"web","path":"/q","scheme":"HTTP","host":"","httpHeaders":[{"name":"A","value":"b"}]}}"#,
+        ) else {
+            panic!("not a request");
+        };
+        assert!(matches!(&get.port, Port::Name(name) if name.as_str() == "web"));
+        assert_eq!((get.path.as_str(), get.more), ("/q", false));
+        assert_eq!(get.headers().collect::<Vec<_>>(), [("A", "b")]);
+        let number = |json| matches!(hook(json), Hook::HttpGet(get) if matches!(get.port, Port::Number(80)) && get.more);
+        assert!(number(r#"{"httpGet":{"port":80,"future":1}}"#));
     }
 
     #[test]
@@ -235,7 +276,7 @@ mod tests {
             r#"{"sleep":{"seconds":5},"exec":{}}"#,
             r#"{"sleep":{"seconds":5},"grpc":{}}"#,
         ] {
-            assert_eq!(hook(json), Hook::Unknown, "{json}");
+            assert!(matches!(hook(json), Hook::Unknown), "{json}");
         }
     }
 }

@@ -7,11 +7,16 @@
 //! What a container gets depends on that container and the settings alone, never on the other containers: one
 //! that another webhook adds later must not change what was decided before.
 
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{Drain, PreStop, Seconds};
 
-use super::regular;
+use super::{
+    deliver::Delivery,
+    hook::{self, Probes},
+    regular,
+};
 use crate::{
-    plan::{Action, ContainerKind, ContainerPlan, Outcome, Step},
+    annotation::ShimMode,
+    plan::{Action, ContainerKind, ContainerPlan, Outcome, ShimOutcome, Step},
     pod::{Container, Hook, HookKind, HookPath, Pod},
     settings::{Ceiling, DrainLimit, Layer, Resolved, Settings, Sourced},
     skip::ContainerSkip,
@@ -24,8 +29,10 @@ pub(super) fn containers<'a>(
     settings: &Settings<'_>,
     resolved: &Resolved<'_, '_>,
     ceiling: Option<i64>,
+    delivery: &Delivery<'_>,
 ) -> Vec<ContainerPlan<'a>> {
     let owned_by_job = pod.is_owned_by_job();
+    let probes = Probes::of(pod);
     let regular = pod.containers().map(|container| {
         let name = container.name();
         let asked = resolved.drain(name);
@@ -34,16 +41,32 @@ pub(super) fn containers<'a>(
         plan.drain_asked = Some(asked);
         plan.drain_limit = limit;
         plan.grace_asked = resolved.grace_period(name);
-        plan.outcome = if owned_by_job && asked.layer < Layer::Pod {
-            Outcome::Skipped(ContainerSkip::OwnedByJob)
-        } else if resolved
-            .selected()
-            .is_some_and(|names| !names.value.iter().any(|selected| selected == name))
-        {
-            Outcome::Skipped(ContainerSkip::NotSelected)
+        let selected = resolved.selected().is_none_or(|names| names.value.iter().any(|other| other == name));
+        let of_a_job = |layer: Layer| owned_by_job && layer < Layer::Pod;
+        let shim = resolved.shim(name);
+        if selected && !of_a_job(shim.layer) {
+            plan.shim_asked = shim;
+        }
+        if of_a_job(asked.layer) {
+            plan.outcome = Outcome::Skipped(ContainerSkip::OwnedByJob);
+        } else if selected {
+            let means = Means {
+                native_sleep: settings.has_native_sleep(),
+                shim: plan.shim_asked.value > ShimMode::Off && delivery.reaches(container).is_ok(),
+                // Its counters would be those of the whole node.
+                ranges: !pod.is_host_network(),
+            };
+            let wanted = limit.map_or(asked.value, |limit| asked.value.limited_to(limit.to));
+            let (outcome, hook) = decide(container, plan.drain_before, asked.value, wanted, means);
+            plan.outcome = outcome;
+            plan.pre_stop = hook.map(|hook| {
+                let quiet = resolved.quiet(name);
+                let probes = if hook.drain.is_range() { probes.periods() } else { Vec::new() };
+                Box::new(PreStop { quiet, probes, ..hook })
+            });
         } else {
-            outcome(container.pre_stop(), plan.drain_before, asked, limit, settings.has_native_sleep())
-        };
+            plan.outcome = Outcome::Skipped(ContainerSkip::NotSelected);
+        }
         plan
     });
     let init = pod.init_containers().map(|container| undrained(container, ContainerKind::of_init(container)));
@@ -65,48 +88,90 @@ fn undrained<'a>(container: &'a Container<'a>, kind: ContainerKind) -> Container
             ContainerKind::NativeSidecar => ContainerSkip::NativeSidecar,
             ContainerKind::Regular | ContainerKind::Init => ContainerSkip::InitContainer,
         }),
+        pre_stop: None,
+        shim_asked: Sourced { value: ShimMode::Off, layer: Layer::BuiltIn },
+        shim: ShimOutcome::Off,
     }
 }
 
 /// The lowest of the operator's ceilings, if it is below what was asked for.
-fn limit(asked: Seconds, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<DrainLimit> {
+fn limit(asked: Drain, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<DrainLimit> {
     let drain = settings.cluster.limits.max_drain.map(|to| DrainLimit { to, ceiling: Ceiling::Drain });
     let half = ceiling.map(|ceiling| Seconds::saturating_from(ceiling / 2));
     let half = half.map(|to| DrainLimit { to, ceiling: Ceiling::GracePeriod });
-    drain.into_iter().chain(half).min_by_key(|limit| limit.to).filter(|limit| limit.to < asked)
+    drain.into_iter().chain(half).min_by_key(|limit| limit.to).filter(|limit| limit.to < asked.most())
 }
 
-fn outcome(
-    hook: &Hook<'_>,
-    drain_before: Option<Seconds>,
-    asked: Sourced<Seconds>,
-    limit: Option<DrainLimit>,
+/// What a drain can be made of.
+#[derive(Clone, Copy)]
+struct Means {
+    /// The API server has native sleep.
     native_sleep: bool,
-) -> Outcome {
-    let wanted = limit.map_or(asked.value, |limit| limit.to);
+    /// The container has, or gets, the shim.
+    shim: bool,
+    /// New connections can be counted, so that a range can end early.
+    ranges: bool,
+}
+
+/// What comes of a container's drain, and the shim's hook where that does it.
+fn decide(
+    container: &Container<'_>,
+    drain_before: Option<Seconds>,
+    asked: Drain,
+    wanted: Drain,
+    means: Means,
+) -> (Outcome, Option<PreStop>) {
+    let skipped = |reason| (Outcome::Skipped(reason), None);
+    let hook = container.pre_stop();
+    if let Some(before) = drain_before.filter(|before| *before >= wanted.most()) {
+        let drain = hook.as_shim().map_or(Drain::fixed(before), |hook| hook.drain);
+        return (Outcome::Kept(drain), None);
+    }
+    if asked.most().is_zero() {
+        return skipped(ContainerSkip::DrainZero);
+    }
+    if wanted.most().is_zero() && drain_before.is_none() && matches!(hook, Hook::None) {
+        return skipped(ContainerSkip::NoRoom);
+    }
+    let drain = if means.ranges && means.shim { wanted } else { Drain::fixed(wanted.most()) };
+    let own = hook.as_shim();
+    let by_shim = |then| Some(PreStop { drain, then, ..PreStop::default() });
     match (hook, drain_before) {
-        (_, Some(drain)) if drain >= wanted => Outcome::Kept(drain),
-        _ if asked.value.is_zero() => Outcome::Skipped(ContainerSkip::DrainZero),
-        (Hook::None, _) if wanted.is_zero() => Outcome::Skipped(ContainerSkip::NoRoom),
-        (Hook::None, _) if native_sleep => Outcome::Added(wanted),
-        (_, Some(_)) if native_sleep => Outcome::Raised(wanted),
-        (Hook::None, _) | (_, Some(_)) => Outcome::Skipped(ContainerSkip::NeedsShim),
-        (_, None) => Outcome::Skipped(ContainerSkip::OwnPreStop),
+        // The shim's own hook comes from an earlier pass, so the shim is there.
+        (_, Some(_)) if let Some(own) = own => (Outcome::Raised(drain), by_shim(own.then)),
+        (Hook::None, _) if means.native_sleep && !drain.is_range() => (Outcome::Added(drain), None),
+        (_, Some(_)) if means.native_sleep && !drain.is_range() => (Outcome::Raised(drain), None),
+        (Hook::None, _) if means.shim => (Outcome::Added(drain), by_shim(None)),
+        (_, Some(_)) if means.shim => (Outcome::Raised(drain), by_shim(None)),
+        (Hook::None, _) | (_, Some(_)) => skipped(ContainerSkip::NeedsShim),
+        (_, None) if means.shim => match hook::after_drain(hook, container) {
+            Some(then) if !wanted.most().is_zero() => (Outcome::Added(drain), by_shim(Some(then))),
+            _ => skipped(ContainerSkip::OwnPreStop),
+        },
+        (_, None) => skipped(ContainerSkip::OwnPreStop),
     }
 }
 
 /// The steps that give the containers their drains.
 pub(super) fn steps(pod: &Pod<'_>, containers: &[ContainerPlan<'_>], steps: &mut Vec<Step>) {
     for (index, (container, planned)) in pod.containers().zip(regular(containers)).enumerate() {
+        let path = match container.lifecycle() {
+            None => HookPath::NoLifecycle,
+            Some(_) if matches!(container.pre_stop(), Hook::None) => HookPath::NoPreStop,
+            Some(_) => HookPath::PreStop,
+        };
         let action = match (planned.outcome, container.pre_stop()) {
-            (Outcome::Added(drain), _) => {
-                let path =
-                    if container.lifecycle().is_some() { HookPath::NoPreStop } else { HookPath::NoLifecycle };
-                Action::AddSleep { container: index, path, drain }
-            }
-            (Outcome::Raised(drain), Hook::Sleep(_)) => Action::LengthenSleep { container: index, drain },
-            (Outcome::Raised(drain), _) => Action::ReplaceSleepCommand { container: index, drain },
             (Outcome::Kept(_) | Outcome::Skipped(_), _) => continue,
+            _ if let Some(hook) = &planned.pre_stop => {
+                Action::SetShimHook { container: index, path, command: hook::command(hook) }
+            }
+            (Outcome::Added(drain), _) => Action::AddSleep { container: index, path, drain: drain.most() },
+            (Outcome::Raised(drain), Hook::Sleep(_)) => {
+                Action::LengthenSleep { container: index, drain: drain.most() }
+            }
+            (Outcome::Raised(drain), _) => {
+                Action::ReplaceSleepCommand { container: index, drain: drain.most() }
+            }
         };
         steps.push(Step { action, layer: planned.drain_asked.map(|drain| drain.layer) });
     }
@@ -124,6 +189,16 @@ pub(super) fn warnings(
         let name = || planned.name.into();
         match planned.outcome {
             Outcome::Added(drain) | Outcome::Raised(drain) => {
+                if asked.value.is_range() && !drain.is_range() && drain.most() != asked.value.least() {
+                    let host_network = pod.is_host_network();
+                    warnings.push(Warning::RangeFixed {
+                        container: name(),
+                        asked,
+                        drain: drain.most(),
+                        host_network,
+                    });
+                }
+                let drain = drain.most();
                 if let Some(limit) = planned.drain_limit {
                     warnings.push(Warning::DrainLimited { container: name(), asked, limit });
                 }
@@ -132,16 +207,27 @@ pub(super) fn warnings(
                     warnings.push(Warning::ProbeGrace { container: name(), probe, drain });
                 }
             }
-            Outcome::Kept(drain) if i64::from(drain) >= grace_period => {
+            Outcome::Kept(drain) if i64::from(drain.most()) >= grace_period => {
+                let drain = drain.most();
                 warnings.push(Warning::HookFillsGrace { container: name(), drain, grace_period });
             }
             Outcome::Skipped(ContainerSkip::OwnPreStop) => {
                 let hook = planned.hook.unwrap_or(HookKind::Unknown);
-                warnings.push(Warning::OwnPreStop { container: name(), hook, drain: asked.value });
+                warnings.push(Warning::OwnPreStop {
+                    container: name(),
+                    hook,
+                    drain: asked.value,
+                    shim: planned.shim_asked.value,
+                });
             }
             Outcome::Skipped(ContainerSkip::NeedsShim) => {
                 let sleeps = planned.drain_before;
-                warnings.push(Warning::NeedsShim { container: name(), sleeps, drain: asked });
+                warnings.push(Warning::NeedsShim {
+                    container: name(),
+                    sleeps,
+                    drain: asked,
+                    shim: planned.shim_asked.value,
+                });
             }
             Outcome::Skipped(ContainerSkip::NoRoom) => warnings.push(Warning::NoRoom { container: name() }),
             Outcome::Kept(_) | Outcome::Skipped(_) => {}

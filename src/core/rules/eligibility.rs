@@ -3,7 +3,7 @@
 use crate::{
     opt_in,
     pod::{Pod, Presence},
-    settings::{PodAnnotations, Settings},
+    settings::{LayerValues, PodAnnotations, Settings},
     skip::PodSkip,
 };
 
@@ -23,8 +23,8 @@ pub(super) fn is_none_of_ours(pod: &Pod<'_>, settings: &Settings<'_>) -> Option<
 
 /// Why a Pod that takes part is left alone as a whole.
 pub(super) fn is_left_alone(pod: &Pod<'_>, annotations: &PodAnnotations<'_>) -> Option<PodSkip> {
-    let asks = annotations.pod.drain.is_some()
-        || annotations.containers.values().any(|values| values.drain.is_some());
+    let asks = |values: &LayerValues<'_>| values.drain.is_some() || values.shim.is_some();
+    let asks = asks(&annotations.pod) || annotations.containers.values().any(asks);
     let judged = [
         (PodSkip::Windows, pod.is_windows()),
         (PodSkip::GraceZero, pod.grace_period() == Presence::Value(0)),

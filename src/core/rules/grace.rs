@@ -5,6 +5,8 @@
 //! just that. It is the longest that counts, and not each container's own, because a container that another
 //! webhook adds in the same admission would otherwise be paid for twice.
 
+use fermata_stop_plan::Drain;
+
 use super::regular;
 use crate::{
     plan::{Action, ContainerPlan, DEFAULT_GRACE_PERIOD, GraceNeed, GracePlan, GraceReason, Outcome, Step},
@@ -69,12 +71,13 @@ fn needed<'a>(before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
     for container in regular(containers) {
         let layer = container.drain_asked.map(|asked| asked.layer);
         if let Outcome::Added(drain) | Outcome::Raised(drain) = container.outcome {
-            let drain = i64::from(drain);
+            let drain = i64::from(drain.most());
             let own_time = if drain > longest_before { own_time } else { LEAST_OWN_TIME };
             raise(drain.saturating_add(own_time), container, GraceNeed::LongerDrain, layer);
         }
         if let Some(own_time) = container.grace_asked {
-            let drain = container.outcome.drain().or(container.drain_before).map_or(0, i64::from);
+            let drain = container.outcome.drain().map(Drain::most);
+            let drain = drain.or(container.drain_before).map_or(0, i64::from);
             let to = drain.saturating_add(own_time.value.into());
             raise(to, container, GraceNeed::OwnTime, Some(own_time.layer));
         }

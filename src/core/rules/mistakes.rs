@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use super::regular;
 use crate::{
-    annotation::Key,
+    annotation::{Key, ShimMode, TABLE},
     opt_in,
-    plan::ContainerKind,
+    plan::{ContainerKind, ContainerPlan},
     pod::Pod,
     settings::{Mistake, PodAnnotations, Settings, short_name, short_value},
     skip::ContainerSkip,
     suggest::nearest,
-    warning::MAX_WARNINGS,
+    warning::{MAX_WARNINGS, Warning},
 };
 
 /// All mistakes in the annotations that apply to this Pod.
@@ -41,7 +42,7 @@ fn of_containers(pod: &Pod<'_>, annotations: &PodAnnotations<'_>, mistakes: &mut
     for (name, values) in &annotations.containers {
         // One of the container's annotations stands for all of them: they share the mistake.
         let annotation = || {
-            let key = if values.drain.is_some() { Key::Drain } else { Key::GracePeriod };
+            let key = TABLE.iter().map(|row| row.key).find(|key| values.has(*key)).unwrap_or(Key::Drain);
             short_name(&format!("{name}.{key}")).into()
         };
         match kinds.get(name) {
@@ -71,6 +72,28 @@ fn of_containers(pod: &Pod<'_>, annotations: &PodAnnotations<'_>, mistakes: &mut
             let nearest = nearest(name, mistakes.len());
             mistakes.push(Mistake::UnknownInList { container: short_name(name).into(), nearest });
         }
+    }
+}
+
+/// Annotations of the Pod that say something to the shim in containers that do not have it.
+pub(super) fn without_init(
+    annotations: &PodAnnotations<'_>,
+    containers: &[ContainerPlan<'_>],
+    warnings: &mut Vec<Warning>,
+) {
+    let of_shim = || TABLE.iter().filter(|row| row.needs_init).map(|row| row.key);
+    let is_off = |container: &ContainerPlan<'_>| container.shim_asked.value < ShimMode::Init;
+    let mut warn = |annotation: String| {
+        let annotation = short_name(&annotation).into();
+        warnings.push(Warning::Mistake(Mistake::NeedsInit { annotation }));
+    };
+    if regular(containers).all(is_off) {
+        of_shim().filter(|key| annotations.pod.has(*key)).for_each(|key| warn(key.to_string()));
+    }
+    for container in regular(containers).filter(|container| is_off(container)) {
+        let values = annotations.containers.get(container.name);
+        let said = |key: &Key| values.is_some_and(|values| values.has(*key));
+        of_shim().filter(said).for_each(|key| warn(format!("{}.{key}", container.name)));
     }
 }
 

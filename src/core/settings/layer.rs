@@ -2,22 +2,42 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use fermata_stop_plan::Seconds;
+use fermata_stop_plan::{Command, Drain, ExitCodes, Profile, Rewrite, Scope, Seconds};
 
 use super::{Layer, Mistake, short_name, short_value};
 use crate::{
-    annotation::{self, Key, Name, STATUS, TABLE, Value},
+    annotation::{self, Key, Name, STATUS, ShimMode, TABLE, Value},
     opt_in::{self, PREFIX},
     suggest::nearest,
 };
 
 /// The values that one layer gives. What is absent is left to the layer below.
+///
+/// Where the value is itself an `Option`, its `None` was written as `none` and takes back what the layers below say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LayerValues<'a> {
     /// See [`Key::Drain`].
-    pub drain: Option<Seconds>,
+    pub drain: Option<Drain>,
+    /// See [`Key::Quiet`].
+    pub quiet: Option<Seconds>,
     /// See [`Key::GracePeriod`].
     pub grace_period: Option<Seconds>,
+    /// See [`Key::Shim`].
+    pub shim: Option<ShimMode>,
+    /// See [`Key::Profile`].
+    pub profile: Option<Option<&'static Profile>>,
+    /// See [`Key::Rewrite`].
+    pub rewrite: Option<Rewrite>,
+    /// See [`Key::SignalScope`].
+    pub signal_scope: Option<Scope>,
+    /// See [`Key::StatusCommand`].
+    pub status_command: Option<Option<Command>>,
+    /// See [`Key::StopCommand`].
+    pub stop_command: Option<Option<Command>>,
+    /// See [`Key::ExitCode`].
+    pub exit_code: Option<ExitCodes>,
+    /// See [`Key::Entrypoint`].
+    pub entrypoint: Option<Option<Command>>,
     /// See [`Key::Containers`].
     pub containers: Option<Vec<Cow<'a, str>>>,
 }
@@ -27,8 +47,36 @@ impl<'a> LayerValues<'a> {
     pub fn set(&mut self, value: Value<'a>) {
         match value {
             Value::Drain(drain) => self.drain = Some(drain),
+            Value::Quiet(quiet) => self.quiet = Some(quiet),
             Value::GracePeriod(grace_period) => self.grace_period = Some(grace_period),
+            Value::Shim(mode) => self.shim = Some(mode),
+            Value::Profile(profile) => self.profile = Some(profile),
+            Value::Rewrite(rewrite) => self.rewrite = Some(rewrite),
+            Value::SignalScope(scope) => self.signal_scope = Some(scope),
+            Value::StatusCommand(command) => self.status_command = Some(command),
+            Value::StopCommand(command) => self.stop_command = Some(command),
+            Value::ExitCode(codes) => self.exit_code = Some(codes),
+            Value::Entrypoint(command) => self.entrypoint = Some(command),
             Value::Containers(containers) => self.containers = Some(containers),
+        }
+    }
+
+    /// Whether a value is there.
+    #[must_use]
+    pub fn has(&self, key: Key) -> bool {
+        match key {
+            Key::Drain => self.drain.is_some(),
+            Key::Quiet => self.quiet.is_some(),
+            Key::GracePeriod => self.grace_period.is_some(),
+            Key::Shim => self.shim.is_some(),
+            Key::Profile => self.profile.is_some(),
+            Key::Rewrite => self.rewrite.is_some(),
+            Key::SignalScope => self.signal_scope.is_some(),
+            Key::StatusCommand => self.status_command.is_some(),
+            Key::StopCommand => self.stop_command.is_some(),
+            Key::ExitCode => self.exit_code.is_some(),
+            Key::Entrypoint => self.entrypoint.is_some(),
+            Key::Containers => self.containers.is_some(),
         }
     }
 
@@ -39,7 +87,16 @@ impl<'a> LayerValues<'a> {
             |names: Vec<Cow<'a, str>>| names.into_iter().map(|name| Cow::Owned(name.into_owned())).collect();
         LayerValues {
             drain: self.drain,
+            quiet: self.quiet,
             grace_period: self.grace_period,
+            shim: self.shim,
+            profile: self.profile,
+            rewrite: self.rewrite,
+            signal_scope: self.signal_scope,
+            status_command: self.status_command,
+            stop_command: self.stop_command,
+            exit_code: self.exit_code,
+            entrypoint: self.entrypoint,
             containers: self.containers.map(owned),
         }
     }

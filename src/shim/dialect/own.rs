@@ -5,15 +5,20 @@ mod voice;
 
 use std::ffi::OsString;
 
-use fermata_stop_plan::{Arguments, FlagError, Signal, SignalSet, StopPlanFlags};
+use fermata_stop_plan::{Arguments, FlagError, PreStop, Signal, SignalSet, StopPlanFlags};
 
 use crate::{
+    drain::drain,
+    install::install,
     message::{Stream, print},
     run::{CleanUp, Dispositions, Inherited, Invocation, Manners, Session, Subreaper, Suspends, run},
 };
 
 /// The exit code for a command line that is wrong.
 const USAGE: u8 = 2;
+
+/// The exit code of an errand that has failed.
+const FAILED: u8 = 1;
 
 /// What the first word may be.
 const COMMANDS: &str = "run, drain, install, --help or --version";
@@ -30,6 +35,8 @@ pub(super) fn main(words: impl Iterator<Item = OsString>, inherited: &Inherited)
             Ok(Run::Help) => say(help::RUN),
             Err(error) => refuse(&error.to_string()),
         },
+        Some("drain") => hook(words, inherited),
+        Some("install") => put_into(words, inherited),
         Some("--help" | "-h" | "help") => say(help::PROGRAM),
         Some("--version" | "-V") => say(concat!("fermata-shim ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => refuse(&format!("{:?} is no command; use {COMMANDS}", command.to_string_lossy())),
@@ -97,6 +104,44 @@ fn manners(verbose: bool) -> Manners {
         renames_listener: true,
         voice: if verbose { voice::verbose } else { voice::quiet },
     }
+}
+
+/// `drain`
+fn hook(words: Arguments, inherited: &Inherited) -> u8 {
+    inherited.release_signals();
+    if asks_for_help(&words) {
+        return say(help::DRAIN);
+    }
+    match PreStop::parse(words) {
+        Ok(hook) => drain(&hook),
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+/// `install`
+fn put_into(mut words: Arguments, inherited: &Inherited) -> u8 {
+    const ACCEPTS: &str = "the folder that it is to be put into, and nothing else";
+    inherited.release_signals();
+    if asks_for_help(&words) {
+        return say(help::INSTALL);
+    }
+    let flag = words.flag().is_some();
+    match (words.next(), words.next()) {
+        (Some(folder), None) if !flag && !folder.is_empty() => match install(folder.as_ref()) {
+            Ok(()) => 0,
+            Err(why) => {
+                print(Stream::Error, format!("fermata-shim: {why}\n").as_bytes());
+                FAILED
+            }
+        },
+        (None, _) => refuse(&format!("install: has no folder; use {ACCEPTS}")),
+        (Some(word), None) => refuse(&format!("install: {word:?} is no folder; use {ACCEPTS}")),
+        (_, Some(word)) => refuse(&format!("install: {word:?} is too much; use {ACCEPTS}")),
+    }
+}
+
+fn asks_for_help(words: &Arguments) -> bool {
+    matches!(words.flag(), Some("--help" | "-h"))
 }
 
 /// Prints what was asked for.

@@ -21,14 +21,15 @@ use super::{
     Inherited, Invocation,
     event::{Event, Outcome, Which},
     exec::Exec,
-    manners::{CleanUp, Dispositions, Manners, Session, Subreaper, Suspends},
+    manners::{CleanUp, Manners, Session, Subreaper, Suspends},
     reap::{self, Children, End},
     signals,
-    spawn::{Launch, Launched, Told},
+    spawn::{Beginning, Launch, Launched, Told},
     stop::{Action, Input, Stop},
     stragglers::Stragglers,
     terminal,
 };
+use crate::drain::{ProcNet, Watch};
 
 /// How many signals are handled at most before children are looked for: a flood of one signal hides all others
 /// with higher numbers, CHLD among them.
@@ -50,7 +51,8 @@ pub(super) fn run(invocation: &Invocation, inherited: &Inherited) -> u8 {
 struct Engine<'a> {
     plan: &'a StopPlan,
     manners: &'a Manners,
-    inherited: &'a Inherited,
+    /// What the program began with, and commands begin with too.
+    beginning: Beginning<'a>,
     clock: Instant,
     is_pid_1: bool,
     /// The program, until it is reaped: from then on its number may be another process'.
@@ -60,6 +62,8 @@ struct Engine<'a> {
     stop: Option<Stop<'a>>,
     /// What has happened to the stop and has not been handled.
     inputs: VecDeque<Input>,
+    /// The watch over a drain that may end early.
+    watch: Option<(Watch, ProcNet)>,
     commands: [Option<Launched>; 2],
     stragglers: Stragglers,
     signals_since_reaping: u32,
@@ -76,7 +80,6 @@ impl<'a> Engine<'a> {
         let program = command.first().map_or(OsStr::new(""), |program| program.as_os_str());
         let is_pid_1 = getpid() == Pid::from_raw(1);
         adopt(manners, is_pid_1)?;
-        let ignores_children = signals::take_default(libc::SIGCHLD);
         let mut hand_off = SignalSet::EMPTY;
         if manners.session == Session::New {
             match terminal::detach() {
@@ -89,6 +92,12 @@ impl<'a> Engine<'a> {
                 Err(errno) => say(&Event::NotDetached(errno)),
             }
         }
+        let beginning = Beginning {
+            dispositions: manners.dispositions,
+            mask: &inherited.mask,
+            stop_signals: stop_signals(plan),
+            ignores_children: signals::take_default(libc::SIGCHLD),
+        };
         let launched = Launch {
             exec: &Exec::new(command),
             session: manners.session,
@@ -97,11 +106,8 @@ impl<'a> Engine<'a> {
                 && !plan.triggers.contains(Signal::WINCH)
                 && terminal::is_foreground(),
             without_input: false,
-            dispositions: manners.dispositions,
-            mask: &inherited.mask,
-            stop_signals: stop_signals(plan),
-            ignores_children,
             renames_listener: manners.renames_listener,
+            beginning,
         }
         .start();
         let launched = launched.map_err(|errno| {
@@ -131,13 +137,14 @@ impl<'a> Engine<'a> {
         Ok(Self {
             plan,
             manners,
-            inherited,
+            beginning,
             clock,
             is_pid_1,
             program: Some(pid),
             hand_off,
             stop: None,
             inputs: VecDeque::new(),
+            watch: None,
             commands: [None, None],
             stragglers: Stragglers::default(),
             signals_since_reaping: 0,
@@ -157,7 +164,9 @@ impl<'a> Engine<'a> {
     /// Waits for one thing to happen and handles it. Returns the exit code when all is over.
     fn turn(&mut self) -> Option<u8> {
         let deadline = self.stop.as_ref().and_then(Stop::deadline);
-        let timeout = deadline.map(|deadline| deadline.saturating_sub(self.now()));
+        let next_look = self.watch.as_ref().map(|(watch, _)| watch.next_look());
+        let next = deadline.into_iter().chain(next_look).min();
+        let timeout = next.map(|next| next.saturating_sub(self.now()));
         if let Some(arrived) = signals::next(timeout) {
             self.signals_since_reaping += 1;
             // The kernel sends it to who writes to a pipe that nobody reads, and it is nobody else's.
@@ -168,9 +177,20 @@ impl<'a> Engine<'a> {
                 self.reap();
             }
         }
+        self.look_at_traffic();
         self.inputs.push_back(Input::Tick);
         self.go_on();
         self.code
+    }
+
+    fn look_at_traffic(&mut self) {
+        let now = self.now();
+        let Some((watch, network)) = &mut self.watch else { return };
+        if now >= watch.next_look()
+            && let Some(ended) = watch.look(now, network)
+        {
+            self.inputs.push_back(Input::Quiet(ended.to_string()));
+        }
     }
 
     fn handle(&mut self, signal: Signal) {
@@ -238,8 +258,11 @@ impl<'a> Engine<'a> {
             Action::SayOutcome(which, took, outcome) => {
                 self.say(&Event::CommandOver { which, took, outcome });
             }
-            Action::BeginDrain(_) => self.say(&Event::DrainBegan(self.plan)),
-            Action::EndDrain(took, reason) => self.say(&Event::DrainOver { took, reason: &reason }),
+            Action::BeginDrain => self.begin_drain(),
+            Action::EndDrain(took, reason) => {
+                self.watch = None;
+                self.say(&Event::DrainOver { took, reason: &reason });
+            }
             Action::Deliver(signal) => self.deliver(signal),
             Action::KillApp => {
                 self.say(&Event::Killing);
@@ -259,6 +282,14 @@ impl<'a> Engine<'a> {
         }
     }
 
+    fn begin_drain(&mut self) {
+        self.say(&Event::DrainBegan(self.plan));
+        if self.plan.drain.is_range() {
+            let watch = Watch::new(self.plan.drain, self.plan.quiet, &[], self.now());
+            self.watch = Some((watch, ProcNet::default()));
+        }
+    }
+
     fn run_command(&mut self, which: Which) {
         let command = match which {
             Which::Status => self.plan.status_command.as_ref(),
@@ -272,11 +303,8 @@ impl<'a> Engine<'a> {
             session: Session::Group,
             foreground: false,
             without_input: true,
-            dispositions: Dispositions::KeepButStop,
-            mask: &self.inherited.mask,
-            stop_signals: stop_signals(self.plan),
-            ignores_children: false,
             renames_listener: false,
+            beginning: self.beginning,
         }
         .start();
         match launched {
@@ -400,7 +428,7 @@ impl<'a> Engine<'a> {
         if self.manners.maps_every_end {
             code = self.plan.exit_codes.report(code);
         }
-        self.say(&Event::Goodbye { end, code });
+        self.say(&Event::Goodbye { code });
         self.code = Some(code);
     }
 
@@ -453,16 +481,15 @@ fn stop_signals(plan: &StopPlan) -> SignalSet {
 fn adopt(manners: &Manners, is_pid_1: bool) -> Result<(), u8> {
     let say = |event: &Event<'_>| speak(manners, event);
     if let Some(signal) = manners.parent_death
-        && let Err(errno) = prctl::set_pdeathsig(signal)
+        && prctl::set_pdeathsig(signal).is_err()
     {
-        say(&Event::NoParentDeath(errno));
+        say(&Event::NoParentDeath);
         return Err(1);
     }
     match manners.subreaper {
         Subreaper::Automatic if !is_pid_1 => {
             let _ = prctl::set_child_subreaper(true);
         }
-        Subreaper::Automatic => {}
         Subreaper::Required => match prctl::set_child_subreaper(true) {
             Ok(()) => say(&Event::Subreaper),
             Err(errno) => {
@@ -470,14 +497,14 @@ fn adopt(manners: &Manners, is_pid_1: bool) -> Result<(), u8> {
                 return Err(1);
             }
         },
-        Subreaper::No if !is_pid_1 => say(&Event::CannotReap),
-        Subreaper::No => {}
+        Subreaper::No if !is_pid_1 && prctl::get_child_subreaper() != Ok(true) => say(&Event::CannotReap),
+        Subreaper::Automatic | Subreaper::No => {}
     }
     Ok(())
 }
 
 fn speak(manners: &Manners, event: &Event<'_>) {
-    if let Some(line) = (manners.voice)(event) {
+    for line in (manners.voice)(event) {
         crate::message::say(line.stream, &line.text);
     }
 }

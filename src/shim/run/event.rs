@@ -34,7 +34,7 @@ pub(crate) enum Event<'a> {
     /// The init has become a subreaper.
     Subreaper,
     /// The init could not ask for a signal at its parent's end.
-    NoParentDeath(Errno),
+    NoParentDeath,
     /// The init has given up its terminal. If it led its session, it is about to get HUP and CONT for that.
     Detached {
         /// Whether it led its session.
@@ -105,8 +105,6 @@ pub(crate) enum Event<'a> {
     },
     /// The program has ended and been reaped, its group has had its signal, and the init is about to exit.
     Goodbye {
-        /// How the program had ended.
-        end: End,
         /// What the init exits with.
         code: u8,
     },

@@ -17,15 +17,16 @@ use nix::{errno::Errno, unistd::execv};
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
 /// A command that can be executed: all that takes memory is done before the fork.
-pub(super) struct Exec {
+pub(crate) struct Exec {
     candidates: Vec<CString>,
+    is_path: bool,
     words: Vec<CString>,
 }
 
 impl Exec {
     /// Prepares a command. Its words come from a command line, so that none of them holds a NUL; one that does
     /// ends there.
-    pub(super) fn new(words: &[OsString]) -> Self {
+    pub(crate) fn new(words: &[OsString]) -> Self {
         let words: Vec<CString> = words.iter().map(|word| c_string(word.as_bytes())).collect();
         let program = words.first().map_or(&b""[..], |word| word.as_bytes());
         let candidates = if program.is_empty() {
@@ -43,18 +44,19 @@ impl Exec {
                 })
                 .collect()
         };
-        Self { candidates, words }
+        Self { candidates, is_path: program.contains(&b'/'), words }
     }
 
     /// Becomes the program, or says why it cannot be.
-    pub(super) fn execute(&self) -> Errno {
+    pub(crate) fn execute(&self) -> Errno {
         let mut denied = false;
         for candidate in &self.candidates {
             let Err(errno) = execv(candidate, &self.words);
             match errno {
+                Errno::ENOEXEC => return self.execute_as_script(candidate),
+                errno if self.is_path => return errno,
                 Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
                 Errno::EACCES => denied = true,
-                Errno::ENOEXEC => return self.execute_as_script(candidate),
                 errno => return errno,
             }
         }
@@ -82,7 +84,7 @@ fn is_binary(file: &CStr) -> bool {
 }
 
 /// The exit code of a shell for a command that cannot be executed: 127 if it is not there, else 126.
-pub(super) fn exit_code(errno: Errno) -> u8 {
+pub(crate) fn exit_code(errno: Errno) -> u8 {
     if matches!(errno, Errno::ENOENT | Errno::ENOTDIR) { 127 } else { 126 }
 }
 
@@ -98,7 +100,7 @@ pub(crate) fn reason(program: &OsStr, errno: Errno) -> String {
     };
     match errno {
         Errno::ENOENT if program.is_empty() => "the command is the empty string".into(),
-        Errno::ENOENT => match found(|file| file.exists()) {
+        Errno::ENOENT => match found(Path::exists) {
             Some(file) => match interpreter(&file) {
                 Some(interpreter) => format!("its interpreter {interpreter} is missing"),
                 None => "its loader or a library that it is built for is missing".into(),

@@ -29,7 +29,7 @@ pub(crate) struct Manners {
     /// Whether a `LISTEN_PID` that names the init is made to name the program, which is meant.
     pub(crate) renames_listener: bool,
     /// What the init says of what happens.
-    pub(crate) voice: fn(&Event<'_>) -> Option<Line>,
+    pub(crate) voice: fn(&Event<'_>) -> Vec<Line>,
 }
 
 /// Where the program lives.

@@ -34,16 +34,23 @@ pub(super) struct Launch<'a> {
     pub(super) foreground: bool,
     /// Whether its standard input is empty.
     pub(super) without_input: bool,
-    /// Which signal actions and which mask it begins with.
+    /// Whether a `LISTEN_PID` that names the init is made to name the process.
+    pub(super) renames_listener: bool,
+    /// What it begins with.
+    pub(super) beginning: Beginning<'a>,
+}
+
+/// The signal actions and the mask that a process begins with.
+#[derive(Clone, Copy)]
+pub(super) struct Beginning<'a> {
+    /// Whose they are.
     pub(super) dispositions: Dispositions,
     /// The mask that the init was started with.
     pub(super) mask: &'a SigSet,
-    /// The signals that it must not ignore or block, where that is asked for.
+    /// The signals that must not be ignored or blocked, where that is asked for.
     pub(super) stop_signals: SignalSet,
     /// Whether the init was started with CHLD ignored, which it has undone for itself.
     pub(super) ignores_children: bool,
-    /// Whether a `LISTEN_PID` that names the init is made to name the process.
-    pub(super) renames_listener: bool,
 }
 
 /// A process that has been made. Whether it could become its program is known once its pipe is at its end.
@@ -97,7 +104,7 @@ impl Launch<'_> {
         if self.renames_listener {
             rename_listener();
         }
-        self.restore_signals();
+        self.beginning.restore();
         let errno = self.exec.execute();
         tell(Told::NotExecuted(errno));
         exit(exit_code(errno));
@@ -124,9 +131,11 @@ impl Launch<'_> {
         }
         Ok(())
     }
+}
 
+impl Beginning<'_> {
     /// Actions come before the mask: a signal that waits must find the program's action and not be lost.
-    fn restore_signals(&self) {
+    fn restore(&self) {
         if self.ignores_children {
             signals::ignore(libc::SIGCHLD);
         }

@@ -18,7 +18,7 @@ use super::{
 /// What a status command may take at most.
 const STATUS_COMMAND: Duration = Duration::from_secs(10);
 /// What a stop command may take where there is no budget.
-const STOP_COMMAND: Duration = Duration::from_secs(60);
+const STOP_COMMAND: Duration = Duration::from_mins(1);
 /// What must be left after a drain or a stop command for the signal, at least.
 const FOR_THE_SIGNAL: Duration = Duration::from_secs(1);
 /// What a command that still runs gets when the program has ended.
@@ -52,8 +52,8 @@ pub(super) enum Action {
     Kill(Which),
     /// Say what came of a command.
     SayOutcome(Which, Duration, Outcome),
-    /// Begin to look at traffic, for a drain that may take so long.
-    BeginDrain(Duration),
+    /// The drain begins.
+    BeginDrain,
     /// The drain is over.
     EndDrain(Duration, String),
     /// Send the trigger to the program as the signal map has it.
@@ -282,7 +282,7 @@ impl<'a> Stop<'a> {
             return self.stop_command(now, actions);
         }
         self.enter(Phase::Drain, now, Some(until));
-        actions.push(Action::BeginDrain(until.saturating_sub(now)));
+        actions.push(Action::BeginDrain);
     }
 
     fn drained(&mut self, reason: String, now: Duration, actions: &mut Vec<Action>) {

@@ -139,7 +139,7 @@ impl Writer {
             match args {
                 Way::Absent => {}
                 Way::Null | Way::Empty => self.line(dash + 2, "image: \"x\""),
-                Way::Flow => self.line(dash + 2, "args: [a, 'b', {c: d}]"),
+                Way::Flow => self.line(dash + 2, "args: [a, 'b', 'c: d']"),
                 Way::Block => {
                     self.line(dash + 2, "args:");
                     self.line(dash + 2, "- plain");

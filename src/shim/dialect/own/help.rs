@@ -61,3 +61,45 @@ Examples:
               \"--stop-command\", \"passenger\", \"stop\", \"--port\", \"5000\", \";\", \"--exit-code\", \"0\", \"--\"]
   CMD [\"passenger\", \"start\", \"--port\", \"5000\"]
 ";
+
+/// `fermata-shim drain --help`
+pub(super) const DRAIN: &str = "\
+Drain as a preStop hook: go on serving while the network forgets the Pod, then run the hook that the
+container had.
+
+Usage: fermata-shim drain [FLAGS] [-- HOOK [ARGS]]
+
+  --drain TIME               how long: 15s, or 5s..60s to end early when traffic has stopped [0s]
+  --quiet TIME               how long no new connection must come for a range to end early [3s]
+  --probe PERIOD             how often a readiness probe connects: it goes on while the Pod terminates, and
+                             is no traffic. Once for each probe, and twice for one that a sidecar passes on
+  --http-get URL             the hook is a request; without a host it goes to the Pod itself:
+                             http://:8080/quit
+  --http-header HEADER       a header of that request, such as 'Host: shop'; may be repeated
+  -h, --help                 this text
+
+A range ends early when nothing listens on a TCP port, or when for the quiet time no connection was opened
+to the Pod but those of probes. It sees connections, not requests over those that are open, and no UDP.
+Where connections cannot be counted it takes its longest, and says why.
+
+TIME and PERIOD are 15s, 1m30s, or a number of seconds. The hook takes the place of this process.
+
+Exit codes: 0 after the drain, or the hook's own; 127 if the hook is not found, 126 if it cannot be
+executed; 1 if the request fails or its status is not from 200 to 399; 2 if this command line is wrong.
+
+Examples:
+  fermata-shim drain --drain 15s
+  fermata-shim drain --drain 5s..60s --probe 10s -- /app/bye
+";
+
+/// `fermata-shim install --help`
+pub(super) const INSTALL: &str = "\
+Copy this program into a folder, where other containers can mount it.
+
+Usage: fermata-shim install FOLDER
+
+It is put there as FOLDER/fermata-shim, all at once, with the mode 0555. Whoever may write to the folder can
+still replace it, so containers that execute it should mount the folder read-only.
+
+Exit codes: 0, or 1 with the reason, or 2 if this command line is wrong.
+";

@@ -7,7 +7,7 @@ use fermata_stop_plan::{Command, Scope, StopPlan};
 use crate::run::{End, Event, Line, Outcome, Report, Which, reason};
 
 /// Says nothing until a stop begins, except of what goes wrong.
-pub(super) fn quiet(event: &Event<'_>) -> Option<Line> {
+pub(super) fn quiet(event: &Event<'_>) -> Vec<Line> {
     let text = match *event {
         Event::NotForked(errno) => format!("no process can be made for the command: {}", lower(errno.desc())),
         Event::NotIsolated(errno) => format!("the command gets no process group: {}", lower(errno.desc())),
@@ -38,13 +38,13 @@ pub(super) fn quiet(event: &Event<'_>) -> Option<Line> {
             format!("the program has ended; sending TERM to {} that it left", processes(count))
         }
         Event::StopOver(report) => summary(report),
-        _ => return None,
+        _ => return Vec::new(),
     };
-    Some(Line::error(format!("fermata-shim: {text}")))
+    vec![Line::error(format!("fermata-shim: {text}"))]
 }
 
 /// Says all of what happens.
-pub(super) fn verbose(event: &Event<'_>) -> Option<Line> {
+pub(super) fn verbose(event: &Event<'_>) -> Vec<Line> {
     let text = match *event {
         Event::Spawned { program, pid } => format!("started {:?} as {pid}", program.to_string_lossy()),
         Event::Rewritten(from, Some(to)) => format!("{from} becomes {to}"),
@@ -58,7 +58,7 @@ pub(super) fn verbose(event: &Event<'_>) -> Option<Line> {
         Event::Goodbye { code, .. } => format!("exit {code}"),
         _ => return quiet(event),
     };
-    Some(Line::error(format!("fermata-shim: {text}")))
+    vec![Line::error(format!("fermata-shim: {text}"))]
 }
 
 /// What is going to happen.

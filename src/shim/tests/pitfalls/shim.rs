@@ -4,7 +4,6 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     io::Read,
-    os::unix::process::ExitStatusExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -12,14 +11,14 @@ use std::{
 };
 
 /// The binary.
-pub const SHIM: &str = env!("CARGO_BIN_EXE_fermata-shim");
+pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_fermata-shim");
 
 /// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the shim runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// As the first process of a PID namespace of its own.
     Pid1,
     /// As any other process.
@@ -27,10 +26,10 @@ pub enum Place {
 }
 
 /// Both places.
-pub const PLACES: [Place; 2] = [Place::Pid1, Place::Subreaper];
+pub(crate) const PLACES: [Place; 2] = [Place::Pid1, Place::Subreaper];
 
 /// A shim that runs.
-pub struct Shim {
+pub(crate) struct Shim {
     child: Child,
     place: Place,
     output: Text,
@@ -41,17 +40,17 @@ type Text = Arc<Mutex<Vec<u8>>>;
 
 impl Shim {
     /// Runs `fermata-shim run` with these words.
-    pub fn run<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Self {
+    pub(crate) fn run<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Self {
         Self::start(&mut command(place, words), place)
     }
 
     /// Runs `fermata-shim run [FLAGS] -- sh -c SCRIPT`.
-    pub fn script(place: Place, flags: &[&str], script: &str) -> Self {
+    pub(crate) fn script(place: Place, flags: &[&str], script: &str) -> Self {
         Self::run(place, flags.iter().copied().chain(["--", "sh", "-c", script]))
     }
 
     /// Starts a command from [`command`], with its output kept.
-    pub fn start(command: &mut Command, place: Place) -> Self {
+    pub(crate) fn start(command: &mut Command, place: Place) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = collect(child.stdout.take().unwrap());
         let error = collect(child.stderr.take().unwrap());
@@ -59,7 +58,7 @@ impl Shim {
     }
 
     /// The shim's pid, as this process sees it.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         let started = i32::try_from(self.child.id()).unwrap();
         match self.place {
             Place::Subreaper => started,
@@ -70,7 +69,7 @@ impl Shim {
     }
 
     /// The program's pid, as this process sees it: the one child that is there when there is one.
-    pub fn program(&self) -> i32 {
+    pub(crate) fn program(&self) -> i32 {
         let pid = self.pid();
         wait_for("the program to be executed", || {
             children(pid).into_iter().find(|child| comm(*child).is_some_and(|comm| comm != "fermata-shim"))
@@ -78,27 +77,27 @@ impl Shim {
     }
 
     /// Sends a signal to the shim.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         send(self.pid(), signal);
     }
 
     /// What was said on standard output so far.
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
     }
 
     /// What was said on standard error so far.
-    pub fn error(&self) -> String {
+    pub(crate) fn error(&self) -> String {
         String::from_utf8_lossy(&self.error.lock().unwrap()).into_owned()
     }
 
     /// Waits for a text on standard output.
-    pub fn says(&self, text: &str) {
+    pub(crate) fn says(&self, text: &str) {
         self.until(text, || self.output().contains(text));
     }
 
     /// Waits for a text on standard error.
-    pub fn logs(&self, text: &str) {
+    pub(crate) fn logs(&self, text: &str) {
         self.until(text, || self.error().contains(text));
     }
 
@@ -116,13 +115,13 @@ impl Shim {
     }
 
     /// Waits for the end, and returns the exit code.
-    pub fn ends(&mut self) -> i32 {
+    pub(crate) fn ends(&mut self) -> i32 {
         let status = self.ends_with();
         status.code().unwrap_or_else(|| panic!("ended by a signal: {status:?}\n{}", self.error()))
     }
 
     /// Waits for the end.
-    pub fn ends_with(&mut self) -> ExitStatus {
+    pub(crate) fn ends_with(&mut self) -> ExitStatus {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -139,7 +138,7 @@ impl Shim {
     }
 
     /// Waits for the end and for all that was said, and returns exit code, output and error.
-    pub fn finish(mut self) -> (i32, String, String) {
+    pub(crate) fn finish(mut self) -> (i32, String, String) {
         let code = self.ends();
         // The last holders of the pipes may be processes that were left.
         for text in [&self.output, &self.error] {
@@ -166,7 +165,7 @@ impl Drop for Shim {
 }
 
 /// The command for `fermata-shim run` with these words.
-pub fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Command {
+pub(crate) fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Command {
     let mut command = match place {
         Place::Subreaper => Command::new(SHIM),
         Place::Pid1 => {
@@ -181,7 +180,7 @@ pub fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>
 }
 
 /// Sends a signal.
-pub fn send(pid: i32, signal: i32) {
+pub(crate) fn send(pid: i32, signal: i32) {
     assert!(pid > 1, "no test signals {pid}");
     // A process that has ended meanwhile is no mistake.
     unsafe_kill(pid, signal);
@@ -196,7 +195,7 @@ fn unsafe_kill(pid: i32, signal: i32) {
 }
 
 /// Waits until there is a value.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = look() {
@@ -208,13 +207,13 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The children of a process.
-pub fn children(pid: i32) -> Vec<i32> {
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// All processes below a process.
-pub fn descendants(pid: i32) -> Vec<i32> {
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     let mut all = children(pid);
     let mut index = 0;
     while index < all.len() {
@@ -225,20 +224,15 @@ pub fn descendants(pid: i32) -> Vec<i32> {
 }
 
 /// The name of a process.
-pub fn comm(pid: i32) -> Option<String> {
+pub(crate) fn comm(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
 }
 
 /// One field of `/proc/PID/status`.
-pub fn status(pid: i32, field: &str) -> Option<String> {
+pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
-}
-
-/// The signal that ended a process, as its parent learns it.
-pub fn signal_of(status: ExitStatus) -> Option<i32> {
-    status.signal()
 }
 
 fn collect(mut stream: impl Read + Send + 'static) -> Text {

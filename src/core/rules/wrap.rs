@@ -1,0 +1,146 @@
+//! Which entrypoints run under the shim, and by which stop plan.
+
+use fermata_stop_plan::{Drain, Scope, Seconds, SignalSet, StopPlan};
+
+use super::{
+    deliver::Delivery,
+    entrypoint::{self, Entrypoint, Found, escaped},
+    hook, regular,
+};
+use crate::{
+    annotation::ShimMode,
+    plan::{Action, ContainerPlan, GracePlan, Outcome, ShimOutcome, Step, Wrapped},
+    pod::{Container, Hook, Pod},
+    settings::{Layer, Resolved, Settings},
+    shim::PROGRAM,
+    skip::{ContainerSkip, ShimSkip},
+    warning::Warning,
+};
+
+/// What is left to the kubelet between the shim's last word and its kill. Unit: seconds.
+const LAST_WORD: i64 = 1;
+
+/// Decides about the shim in each container, after the drains and the grace period.
+pub(super) fn containers(
+    pod: &Pod<'_>,
+    settings: &Settings<'_>,
+    resolved: &Resolved<'_, '_>,
+    delivery: &Delivery<'_>,
+    grace: &GracePlan<'_>,
+    containers: &mut [ContainerPlan<'_>],
+) {
+    for (container, planned) in pod.containers().zip(containers) {
+        let asked = planned.shim_asked.value;
+        if asked == ShimMode::Off {
+            continue;
+        }
+        let has_hook = planned.pre_stop.is_some() || container.pre_stop().as_shim().is_some();
+        planned.shim = match delivery.reaches(container) {
+            Ok(()) if asked == ShimMode::Init => {
+                match entrypoint::find(container, resolved, &settings.cluster.images) {
+                    Ok(Found::Wrapped) => ShimOutcome::Kept,
+                    Ok(Found::Entrypoint(found)) => ShimOutcome::Init(Box::new(wrapped(
+                        container,
+                        resolved,
+                        found,
+                        budget(container, planned, grace),
+                    ))),
+                    Err(reason) => ShimOutcome::Skipped(reason),
+                }
+            }
+            Ok(()) if has_hook => ShimOutcome::Hook,
+            // There is nothing that it would do.
+            Ok(()) => ShimOutcome::Off,
+            // A native sleep does as well where a hook was all that was asked for.
+            Err(_) if asked == ShimMode::Hook && planned.outcome.drain().is_some() => ShimOutcome::Off,
+            Err(reason) => ShimOutcome::Skipped(reason),
+        };
+    }
+}
+
+/// How long the stop may take from the stop signal on: what the drain leaves of the grace period. Where a hook of the
+/// user's runs as well, nobody knows.
+fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GracePlan<'_>) -> Option<Seconds> {
+    let drain = match (planned.outcome.drain().map(Drain::most), planned.drain_before) {
+        _ if planned.pre_stop.as_ref().is_some_and(|hook| hook.then.is_some()) => return None,
+        (Some(drain), _) | (None, Some(drain)) => drain,
+        (None, None) if matches!(container.pre_stop(), Hook::None) => Seconds::ZERO,
+        (None, None) => return None,
+    };
+    let left = grace.after.saturating_sub(drain.into()).saturating_sub(LAST_WORD);
+    Some(Seconds::saturating_from(left.max(1)))
+}
+
+/// The entrypoint with the shim in front of it.
+fn wrapped(
+    container: &Container<'_>,
+    resolved: &Resolved<'_, '_>,
+    found: Entrypoint<'_>,
+    budget: Option<Seconds>,
+) -> Wrapped {
+    let plan = StopPlan { budget, ..stop_plan(container, resolved, &found) };
+    let mut command = vec![PROGRAM.to_owned(), "run".to_owned()];
+    // What an annotation says is meant as it stands, and Kubernetes would expand it here.
+    command.extend(plan.render().into_iter().map(|word| escaped(&hook::text(word))));
+    command.push("--".to_owned());
+    command.extend(found.words.into_iter().map(std::borrow::Cow::into_owned));
+    Wrapped { plan, command, instead_of: found.init.name }
+}
+
+/// The stop plan of a container. A profile and what stands beside it count by their layers; of one layer, what was
+/// said expressly counts more than what the profile implies.
+fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Entrypoint<'_>) -> StopPlan {
+    let name = container.name();
+    let profile = resolved.profile(name);
+    let beats_profile = |layer: Layer| profile.is_none_or(|profile| layer >= profile.layer);
+    let of_profile = profile.map_or_else(StopPlan::default, |profile| profile.value.plan());
+    let mut plan = of_profile.clone();
+
+    plan.rewrite = found.init.rewrite.clone();
+    plan.rewrite.extend(&of_profile.rewrite);
+    if let Some(said) = resolved.rewrite(name) {
+        plan.rewrite.extend(said.value);
+        if !beats_profile(said.layer) {
+            plan.rewrite.extend(&of_profile.rewrite);
+        }
+    }
+    let of_init = found.init.scope.filter(|_| profile.is_none());
+    let implied = if found.is_shell { Scope::Group } else { of_init.unwrap_or(of_profile.scope) };
+    let said = resolved.signal_scope(name).filter(|said| found.is_shell || beats_profile(said.layer));
+    plan.scope = said.map_or(implied, |said| said.value);
+    let said = resolved.exit_code(name).filter(|said| beats_profile(said.layer));
+    if let Some(codes) = said.map(|said| said.value).or(found.init.exit_codes.as_ref()) {
+        plan.exit_codes = codes.clone();
+    }
+    if let Some(Ok(signal)) = container.stop_signal().map(str::parse) {
+        plan.triggers = plan.triggers.union(SignalSet::of(&[signal]));
+    }
+    plan.status_command = resolved.status_command(name).cloned();
+    plan.stop_command = resolved.stop_command(name).cloned();
+    plan
+}
+
+/// The steps that put the shim in front of entrypoints.
+pub(super) fn steps(pod: &Pod<'_>, containers: &[ContainerPlan<'_>], steps: &mut Vec<Step>) {
+    for (index, (container, planned)) in pod.containers().zip(regular(containers)).enumerate() {
+        if let ShimOutcome::Init(wrapped) = &planned.shim {
+            let (present, command) = (container.has_command(), wrapped.command.clone());
+            let action = Action::WrapEntrypoint { container: index, present, command };
+            steps.push(Step { action, layer: Some(planned.shim_asked.layer) });
+        }
+    }
+}
+
+/// What the containers' authors should know about the shim that they do not get.
+pub(super) fn warnings(containers: &[ContainerPlan<'_>], warnings: &mut Vec<Warning>) {
+    for planned in regular(containers) {
+        let ShimOutcome::Skipped(reason) = planned.shim else { continue };
+        // What the operator asks of all Pods cannot fit each of them, and the status says so.
+        let meant = planned.shim_asked.layer > Layer::Cluster || reason == ShimSkip::NoShimImage;
+        let told =
+            matches!(planned.outcome, Outcome::Skipped(ContainerSkip::NeedsShim | ContainerSkip::OwnPreStop));
+        if meant || told {
+            warnings.push(Warning::ShimSkipped { container: planned.name.into(), reason });
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What images start: the operator's map, for Pods that leave it to the image.
+
+use std::collections::BTreeMap;
+
+/// What an image starts unless the Pod says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// Its ENTRYPOINT.
+    pub entrypoint: Vec<String>,
+    /// Its CMD: the arguments of the ENTRYPOINT, or the whole command where there is none.
+    pub cmd: Vec<String>,
+}
+
+/// The configs of images, by their names.
+///
+/// A name with a tag or a digest is for that one; a name without is for all that have no entry of their own.
+/// `nginx` and `docker.io/library/nginx` are the same, as they are to the container runtime.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Images(BTreeMap<String, ImageConfig>);
+
+impl Images {
+    /// Adds an image. Returns false where it is there already.
+    pub fn insert(&mut self, name: &str, config: ImageConfig) -> bool {
+        let Reference { name, tag, digest } = Reference::of(name);
+        let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
+        let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
+        self.0.insert(format!("{name}{tag}{digest}"), config).is_none()
+    }
+
+    /// Finds what an image starts: by digest, by tag, or by its name alone.
+    #[must_use]
+    pub fn find(&self, image: &str) -> Option<&ImageConfig> {
+        if self.0.is_empty() || image.is_empty() {
+            return None;
+        }
+        let Reference { name, tag, digest } = Reference::of(image);
+        let by_both = || self.0.get(&format!("{name}:{}@{}", tag?, digest?));
+        let by_digest = || self.0.get(&format!("{name}@{}", digest?));
+        // What has a digest is that digest, whatever the tag says; what has neither is `latest`.
+        let by_tag = || {
+            self.0
+                .get(&format!("{name}:{}", tag.unwrap_or("latest")))
+                .filter(|_| digest.is_none() || tag.is_some())
+        };
+        by_both().or_else(by_digest).or_else(by_tag).or_else(|| self.0.get(&name))
+    }
+}
+
+/// The parts of an image's reference.
+struct Reference<'a> {
+    name: String,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    fn of(image: &'a str) -> Self {
+        let (rest, digest) =
+            image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
+        // A colon before the last slash belongs to a port.
+        let path = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match rest[path..].split_once(':') {
+            Some((_, tag)) => (&rest[..rest.len() - tag.len() - 1], Some(tag)),
+            None => (rest, None),
+        };
+        Self { name: full_name(name), tag, digest }
+    }
+}
+
+/// The name with the registry that a runtime would ask.
+fn full_name(name: &str) -> String {
+    let name = name.strip_prefix("index.docker.io/").or(name.strip_prefix("docker.io/")).unwrap_or(name);
+    match name.split_once('/') {
+        None => format!("docker.io/library/{name}"),
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ImageConfig, Images};
+
+    fn images(names: &[&str]) -> Images {
+        let mut images = Images::default();
+        for name in names {
+            let config = ImageConfig { entrypoint: vec![(*name).to_owned()], cmd: Vec::new() };
+            assert!(images.insert(name, config), "{name}");
+        }
+        images
+    }
+
+    #[test]
+    fn the_most_exact_name_counts() {
+        let images =
+            images(&["nginx", "nginx:1.27", "nginx@sha256:aa", "localhost:5000/shop/app", "shop/app"]);
+        let found = |image: &str| images.find(image).map(|config| config.entrypoint[0].as_str());
+        for (image, name) in [
+            ("nginx", Some("nginx")),
+            ("docker.io/nginx:1.26", Some("nginx")),
+            ("docker.io/library/nginx:1.27", Some("nginx:1.27")),
+            ("nginx:1.27@sha256:aa", Some("nginx@sha256:aa")),
+            ("nginx:1.27@sha256:bb", Some("nginx:1.27")),
+            ("nginx@sha256:bb", Some("nginx")),
+            ("localhost:5000/shop/app:v1", Some("localhost:5000/shop/app")),
+            ("localhost:5000/shop/app", Some("localhost:5000/shop/app")),
+            ("docker.io/shop/app:v1", Some("shop/app")),
+            ("registry.example.com/nginx", None),
+            ("", None),
+            (":", None),
+        ] {
+            assert_eq!(found(image), name, "{image}");
+        }
+    }
+
+    #[test]
+    fn two_names_of_one_image_are_one() {
+        let mut images = images(&["nginx:1.27"]);
+        assert!(!images.insert("docker.io/library/nginx:1.27", ImageConfig::default()));
+    }
+}
