@@ -9,11 +9,11 @@ use std::{
 use crate::site::PATIENCE;
 
 /// The answer of each application.
-pub const WHOLE: &str = "first half, second half\n";
+pub(crate) const WHOLE: &str = "first half, second half\n";
 
 /// What a client got for its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// All of it.
     Whole,
     /// Nobody listens.
@@ -24,7 +24,7 @@ pub enum Answer {
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
+pub(crate) enum Page {
     /// Answered at once.
     Fast,
     /// Answered when the test says so.
@@ -42,7 +42,12 @@ impl Page {
 }
 
 /// Sends a request and reads what comes until the connection ends. The body is taken from it by `body`.
-pub fn exchange(address: SocketAddr, request: &[u8], page: Page, body: fn(&[u8]) -> Vec<u8>) -> Answer {
+pub(crate) fn exchange(
+    address: SocketAddr,
+    request: &[u8],
+    page: Page,
+    body: fn(&[u8]) -> Vec<u8>,
+) -> Answer {
     let talk = || -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect_timeout(&address, page.patience())?;
         stream.set_read_timeout(Some(page.patience()))?;
@@ -63,7 +68,7 @@ pub fn exchange(address: SocketAddr, request: &[u8], page: Page, body: fn(&[u8])
 }
 
 /// Asks by HTTP.
-pub fn get(address: SocketAddr, page: Page) -> Answer {
+pub(crate) fn get(address: SocketAddr, page: Page) -> Answer {
     let path = match page {
         Page::Fast => "/fast",
         Page::Slow => "/slow",

@@ -30,19 +30,19 @@ fn needs(profile: &str) -> Vec<(&'static str, Option<PathBuf>)> {
 }
 
 /// Whether all that a profile's tests need is there.
-pub fn is_installed(profile: &str) -> bool {
+pub(crate) fn is_installed(profile: &str) -> bool {
     needs(profile).iter().all(|(_, place)| place.is_some())
 }
 
 /// A program on the search path, or where servers are kept off it.
-pub fn program(name: &str) -> Option<PathBuf> {
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let others = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(others).map(|folder| folder.join(name)).find(|place| place.is_file())
 }
 
 /// Debian has the version in the name.
-pub fn php_fpm() -> Option<PathBuf> {
+pub(crate) fn php_fpm() -> Option<PathBuf> {
     program("php-fpm").or_else(|| {
         let names = fs::read_dir("/usr/sbin").ok()?;
         names.flatten().map(|entry| entry.path()).find(|place| {
@@ -52,14 +52,14 @@ pub fn php_fpm() -> Option<PathBuf> {
 }
 
 /// Debian keeps each version in a folder of its own.
-pub fn postgres(name: &str) -> Option<PathBuf> {
+pub(crate) fn postgres(name: &str) -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|entry| entry.path().join("bin").join(name)).find(|place| place.is_file());
     debian.or_else(|| program(name))
 }
 
 /// From the virtual environment that `make servers` makes for these pins.
-pub fn python(name: &str) -> Option<PathBuf> {
+pub(crate) fn python(name: &str) -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")))?;
     let environments = fs::read_dir(cache.join("fermata")).ok()?;

@@ -25,7 +25,7 @@ fn command(site: &Site) -> Vec<String> {
 }
 
 /// A proxy that keeps all its files at the site.
-pub fn configuration(site: &Site, more: &str) -> String {
+pub(crate) fn configuration(site: &Site, more: &str) -> String {
     let folder = site.text("");
     let (address, upstream) = (site.address(), site.upstream());
     format!(

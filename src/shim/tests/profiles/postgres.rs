@@ -1,4 +1,4 @@
-//! PostgreSQL. What must survive here is the database and not the request: its own images end the sessions.
+//! `PostgreSQL`. What must survive here is the database and not the request: its own images end the sessions.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ fn command(site: &Site) -> Vec<String> {
     as_nobody("postgres", &["-D", &folder, "-k", &sockets, "-h", &host, "-p", &port])
 }
 
-/// A program of PostgreSQL; it refuses to be run by root.
+/// A program of `PostgreSQL`; it refuses to be run by root.
 fn as_nobody(program: &str, arguments: &[&str]) -> Vec<String> {
     let program = postgres(program).unwrap();
     let mut command = if fs::metadata("/proc/self").unwrap().uid() == 0 {

@@ -3,7 +3,7 @@
 use crate::{client::WHOLE, site::Site};
 
 /// Writes `config.ru`, and says where it is.
-pub fn application(site: &Site) -> String {
+pub(crate) fn application(site: &Site) -> String {
     let (begun, released) = (site.begun(), site.released());
     let text = format!(
         "run lambda {{ |env|

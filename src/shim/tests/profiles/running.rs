@@ -13,14 +13,19 @@ use nix::{sys::signal, unistd::Pid};
 use crate::site::{PATIENCE, Site};
 
 /// A server under the shim.
-pub struct Running<'a> {
+pub(crate) struct Running<'a> {
     site: &'a Site,
     shim: Child,
 }
 
 impl<'a> Running<'a> {
     /// Starts `fermata-shim run FLAGS -- COMMAND`, and waits until the server is ready.
-    pub fn start(site: &'a Site, flags: &[&str], command: &[String], ready: impl Fn(&Site) -> bool) -> Self {
+    pub(crate) fn start(
+        site: &'a Site,
+        flags: &[&str],
+        command: &[String],
+        ready: impl Fn(&Site) -> bool,
+    ) -> Self {
         // Some servers open standard error again, and write at a place of their own.
         let log = File::options().create(true).append(true).open(site.path("log")).unwrap();
         let shim = Command::new(env!("CARGO_BIN_EXE_fermata-shim"))
@@ -46,19 +51,19 @@ impl<'a> Running<'a> {
     }
 
     /// Sends the shim a signal, as the runtime does.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.shim.id().try_into().unwrap());
         let signal = signal::Signal::try_from(i32::from(signal.number())).unwrap();
         signal::kill(pid, signal).unwrap();
     }
 
     /// Whether it has not ended.
-    pub fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         self.shim.try_wait().unwrap().is_none()
     }
 
     /// Waits for the end, and returns the exit code and the shim's last line.
-    pub fn ends(&mut self) -> (i32, String) {
+    pub(crate) fn ends(&mut self) -> (i32, String) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.shim.try_wait().unwrap() {

@@ -19,24 +19,24 @@ use crate::{
 const HELD: Duration = Duration::from_secs(2);
 
 /// A server that answers requests.
-pub struct Server {
+pub(crate) struct Server {
     /// The name of its profile.
-    pub profile: &'static str,
+    pub(crate) profile: &'static str,
     /// Writes its configuration, and says how to start it in the foreground.
-    pub command: fn(&Site) -> Vec<String>,
+    pub(crate) command: fn(&Site) -> Vec<String>,
     /// Asks it for a page.
-    pub ask: fn(&Site, Page) -> Answer,
+    pub(crate) ask: fn(&Site, Page) -> Answer,
     /// Whether it has come to rest, where it answers before it has.
-    pub is_settled: fn(&Site) -> bool,
+    pub(crate) is_settled: fn(&Site) -> bool,
     /// What a connection gets that comes when the stop has begun.
-    pub late: Late,
+    pub(crate) late: Late,
     /// How the program ends, in the words of the shim's last line.
-    pub ends: &'static str,
+    pub(crate) ends: &'static str,
 }
 
 /// What a connection gets that comes when the stop has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Late {
+pub(crate) enum Late {
     /// It is refused: the proxy in front may send the request to another Pod.
     Refused,
     /// It is taken and not answered, since some process still has the socket. Only a drain helps against that.
@@ -47,7 +47,7 @@ pub enum Late {
 
 impl Server {
     /// Whatever the runtime sends, a request that is under way is answered, and the stop counts as a success.
-    pub fn finishes_requests(&self) {
+    pub(crate) fn finishes_requests(&self) {
         if !is_installed(self.profile) {
             return;
         }
@@ -55,7 +55,7 @@ impl Server {
         thread::scope(|scope| {
             for trigger in profile.triggers {
                 scope.spawn(|| {
-                    self.finishes_request(&["--profile", self.profile], *trigger, profile.delivers)
+                    self.finishes_request(&["--profile", self.profile], *trigger, profile.delivers);
                 });
             }
         });
@@ -91,7 +91,7 @@ impl Server {
 
     /// With these flags in the place of the profile, and these signals one after the other, a request that is under
     /// way is lost.
-    pub fn loses_requests(&self, flags: &[&str], signals: &[Signal]) {
+    pub(crate) fn loses_requests(&self, flags: &[&str], signals: &[Signal]) {
         if !is_installed(self.profile) {
             return;
         }
@@ -133,6 +133,6 @@ impl Server {
 }
 
 /// The words of a command.
-pub fn words(words: &[&str]) -> Vec<String> {
+pub(crate) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -12,17 +12,17 @@ use std::{
 };
 
 /// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A folder and an address for one server.
-pub struct Site {
+pub(crate) struct Site {
     folder: tempfile::TempDir,
     address: Ipv4Addr,
 }
 
 impl Site {
     /// A new one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static SITES: AtomicU16 = AtomicU16::new(0);
         let [high, low] = u16::try_from(process::id() & 0xffff).unwrap().to_be_bytes();
         let site = u8::try_from(1 + SITES.fetch_add(1, Ordering::Relaxed)).unwrap();
@@ -35,58 +35,58 @@ impl Site {
     }
 
     /// Where the server listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         (self.address, 17_970).into()
     }
 
     /// Where the application behind a proxy listens.
-    pub fn upstream(&self) -> SocketAddr {
+    pub(crate) fn upstream(&self) -> SocketAddr {
         (self.address, 17_971).into()
     }
 
     /// A file in the folder.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The same, for configuration.
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// Writes a file that all may read.
-    pub fn write(&self, name: &str, text: &str) -> String {
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).unwrap();
         self.text(name)
     }
 
     /// What server and shim have said so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.path("log")).unwrap_or_default()).into_owned()
     }
 
     /// The file that the application makes when a slow request has reached it.
-    pub fn begun(&self) -> String {
+    pub(crate) fn begun(&self) -> String {
         self.text("begun")
     }
 
     /// The file for which the application waits before it answers a slow request.
-    pub fn released(&self) -> String {
+    pub(crate) fn released(&self) -> String {
         self.text("released")
     }
 
     /// Waits until the slow request has reached the application.
-    pub fn until_begun(&self) {
+    pub(crate) fn until_begun(&self) {
         self.until("the slow request to reach the application", || self.path("begun").exists());
     }
 
     /// Lets the application answer the slow request.
-    pub fn release(&self) {
+    pub(crate) fn release(&self) {
         fs::write(self.path("released"), "").unwrap();
     }
 
     /// Waits until something holds.
-    pub fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < deadline, "waited in vain for {what}\n{}", self.log());
@@ -95,7 +95,7 @@ impl Site {
     }
 
     /// The processes that belong to the place: they name it, run in it or have files in it open.
-    pub fn processes(&self) -> Vec<(i32, String)> {
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let folder = self.folder.path();
         let ours = |pid: i32| {
             let process = PathBuf::from(format!("/proc/{pid}"));

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Starts it at the site's address for it.
-pub fn start(site: &Site) {
+pub(crate) fn start(site: &Site) {
     let listener = TcpListener::bind(site.upstream()).unwrap();
     let files = [site.begun(), site.released()].map(PathBuf::from);
     thread::spawn(move || {
