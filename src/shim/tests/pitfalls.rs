@@ -11,3 +11,5 @@ mod signals;
 mod starting;
 #[path = "pitfalls/stopping.rs"]
 mod stopping;
+#[path = "pitfalls/terminal.rs"]
+mod terminal;
