@@ -334,8 +334,10 @@ fn the_program_begins_with_nothing_ignored_or_blocked() {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(shim).args(["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
     let (_, output, _) = call(&mut command);
-    let sets: Vec<u64> =
-        output.lines().map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap()).collect();
+    let sets: Vec<u64> = output
+        .lines()
+        .map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap())
+        .collect();
     // libc keeps 32 and 33 to itself, so that nobody can set them.
     assert_eq!(sets.iter().map(|set| set & !(0b11 << 31)).collect::<Vec<_>>(), [0, 0], "{output}");
 }
