@@ -195,7 +195,7 @@ fn pitfall_41_the_budget_is_never_overrun_and_a_plan_that_needs_more_is_told_at_
         let (code, output, error) = shim.finish();
         let took = began.elapsed();
         assert_eq!((code, output.as_str()), (137, "up\ntold\n"), "{error}");
-        assert!(took >= Duration::from_millis(1900) && took < Duration::from_millis(3000), "{took:?}");
+        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(3), "{took:?}");
         assert!(error.contains("killed at the end of the budget, app ended by KILL; exit 137"), "{error}");
         for pid in below {
             wait_for("all to be gone", || {
