@@ -67,6 +67,8 @@ struct Engine<'a> {
     /// The watch over a drain that may end early.
     watch: Option<(Watch, ProcNet)>,
     commands: [Option<Launched>; 2],
+    /// The program's group, if it has ended while the others of it were told to.
+    told_group: Option<Pid>,
     stragglers: Stragglers,
     signals_since_reaping: u32,
     said_not_sent: bool,
@@ -150,6 +152,7 @@ impl<'a> Engine<'a> {
             inputs: VecDeque::new(),
             watch: None,
             commands: [None, None],
+            told_group: None,
             stragglers: Stragglers::default(),
             signals_since_reaping: 0,
             said_not_sent: false,
@@ -341,7 +344,7 @@ impl<'a> Engine<'a> {
             return self.inputs.push_back(Input::Alone);
         }
         let before = self.stragglers.count();
-        let count = self.stragglers.end();
+        let count = self.stragglers.end(self.told_group);
         if count > before {
             self.say(&Event::Stragglers { count });
             if let Some(stop) = &mut self.stop {
@@ -418,6 +421,10 @@ impl<'a> Engine<'a> {
     }
 
     fn clean_up(&mut self, program: Pid) {
+        if self.stop.as_ref().is_some_and(Stop::has_told_group) {
+            self.told_group = Some(program);
+            return;
+        }
         match self.manners.clean_up {
             CleanUp::Term => {
                 let _ = signals::send(Pid::from_raw(-program.as_raw()), Signal::TERM);
