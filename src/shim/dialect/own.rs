@@ -135,8 +135,12 @@ fn put_into(mut words: Arguments, inherited: &Inherited) -> u8 {
             }
         },
         (None, _) => refuse(&format!("install: has no folder; use {ACCEPTS}")),
-        (Some(word), None) => refuse(&format!("install: {word:?} is no folder; use {ACCEPTS}")),
-        (_, Some(word)) => refuse(&format!("install: {word:?} is too much; use {ACCEPTS}")),
+        (Some(word), None) => {
+            refuse(&format!("install: {:?} is no folder; use {ACCEPTS}", word.to_string_lossy()))
+        }
+        (_, Some(word)) => {
+            refuse(&format!("install: {:?} is too much; use {ACCEPTS}", word.to_string_lossy()))
+        }
     }
 }
 

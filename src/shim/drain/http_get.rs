@@ -20,7 +20,7 @@ use fermata_stop_plan::HttpGet;
 use self::{own_address::own_addresses, response::Response};
 
 /// How long the request may take, redirects included.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// How much of an answer is read.
 const LONGEST_ANSWER: usize = 64 * 1024;
 /// How many redirects are followed.

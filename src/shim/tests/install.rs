@@ -194,3 +194,20 @@ fn a_volume_that_is_full_or_closed_is_told_apart() {
         assert!(line.starts_with(volume.path().to_str().unwrap()) && line.contains(why), "{options}: {line}");
     }
 }
+
+#[test]
+fn a_wrong_command_line_exits_2_and_says_what_is_accepted() {
+    for (words, why) in [
+        (&[][..], "install: has no folder; use the folder"),
+        (&[""], "install: \"\" is no folder; use the folder"),
+        (&["--force"], "install: \"--force\" is no folder; use the folder"),
+        (&["/a", "/b"], "install: \"/b\" is too much; use the folder"),
+    ] {
+        let output = Command::new(SHIM).arg("install").args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(why), "{said}");
+    }
+    let help = Command::new(SHIM).args(["install", "--help"]).output().unwrap();
+    assert!(help.status.success() && help.stdout.starts_with(b"Copy this program"), "{help:?}");
+}

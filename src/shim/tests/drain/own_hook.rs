@@ -101,6 +101,7 @@ fn pitfall_4_what_cannot_be_executed_is_told_with_its_reason() {
 
 #[test]
 fn pitfall_11_signals_are_as_they_were_inherited() {
+    const PIPE: u64 = 1 << (13 - 1);
     let status = ["grep", "-E", "^Sig(Ign|Blk)", "/proc/self/status"];
     let own = |words: &[&str]| {
         let mut plain = Command::new(words[0]);
@@ -116,7 +117,6 @@ fn pitfall_11_signals_are_as_they_were_inherited() {
         let mask = signals.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
         u64::from_str_radix(mask, 16).unwrap()
     };
-    const PIPE: u64 = 1 << (13 - 1);
     assert_eq!(ignored(&own(&["env"])) & PIPE, 0);
     assert_eq!(ignored(&own(&["env", "--ignore-signal=PIPE"])) & PIPE, PIPE);
     own(&["env", "--block-signal=USR1"]);
