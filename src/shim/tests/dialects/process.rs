@@ -238,6 +238,11 @@ pub(crate) fn wait_until_it_goes_on(pid: i32) {
     });
 }
 
+/// Whether a process is there and has not ended.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
 /// The children of a process.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::OwnedFd,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
