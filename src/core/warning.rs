@@ -313,7 +313,7 @@ fn own_pre_stop(
             Key::Drain,
         ),
         HookKind::HttpGet => f.write_str(
-            "its httpGet preStop hook stays as it is: the shim cannot send it as the kubelet does (HTTPS, a host by name, an odd path or header)",
+            "its httpGet preStop hook stays as it is: the shim cannot send it (HTTPS, a host by name, an odd path or header); use an exec hook",
         ),
         HookKind::Sleep | HookKind::Unknown => write!(
             f,

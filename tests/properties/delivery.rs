@@ -331,8 +331,8 @@ proptest! {
         }
         let evict = |pod: &Value| {
             let value = pod["metadata"]["annotations"][SAFE_TO_EVICT].as_str().unwrap_or_default();
-            let names = value.split(',').map(|name| name.trim().to_owned());
-            names.filter(|name| !name.is_empty()).collect::<Vec<_>>()
+            let names = value.split(',').map(str::to_owned);
+            names.filter(|name| !name.trim().is_empty()).collect::<Vec<_>>()
         };
         let mut expected = evict(&case.pod);
         if added == 1 && !expected.iter().any(|name| name == NAME) {

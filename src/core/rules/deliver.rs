@@ -136,10 +136,10 @@ pub(super) fn steps(
 }
 
 /// The list of volumes that cluster-autoscaler may lose, with ours in it; nothing where it is there already. A node
-/// with a Pod whose volume is not on the list is never scaled down.
+/// with a Pod whose volume is not on the list is never scaled down. The autoscaler takes names with their blanks.
 fn safe_to_evict(list: Option<&str>) -> Option<String> {
     let list = list.unwrap_or_default();
-    if list.split(',').any(|name| name.trim() == NAME) {
+    if list.split(',').any(|name| name == NAME) {
         return None;
     }
     let comma = if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { "," };
@@ -169,7 +169,8 @@ mod tests {
             (Some(""), Some("fermata-shim")),
             (Some("cache,tmp"), Some("cache,tmp,fermata-shim")),
             (Some("cache, "), Some("cache,fermata-shim")),
-            (Some("cache, fermata-shim"), None),
+            (Some("cache,fermata-shim"), None),
+            (Some("cache, fermata-shim"), Some("cache, fermata-shim,fermata-shim")),
         ] {
             assert_eq!(safe_to_evict(before).as_deref(), after, "{before:?}");
         }

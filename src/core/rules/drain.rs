@@ -199,7 +199,8 @@ pub(super) fn warnings(
         let name = || planned.name.into();
         match planned.outcome {
             Outcome::Added(drain) | Outcome::Raised(drain) => {
-                if asked.value.is_range() && !drain.is_range() && drain.most() != asked.value.least() {
+                let meant = planned.drain_limit.map_or(asked.value, |limit| asked.value.limited_to(limit.to));
+                if meant.is_range() && !drain.is_range() {
                     warnings.push(Warning::RangeFixed {
                         container: name(),
                         asked,

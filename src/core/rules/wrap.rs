@@ -60,7 +60,10 @@ fn is_missed(planned: &ContainerPlan<'_>) -> bool {
     match planned.outcome {
         Outcome::Skipped(reason) => matches!(reason, ContainerSkip::NeedsShim | ContainerSkip::OwnPreStop),
         Outcome::Added(drain) | Outcome::Raised(drain) | Outcome::Kept(drain) => {
-            planned.drain_asked.is_some_and(|asked| asked.value.is_range()) && !drain.is_range()
+            let limit = planned.drain_limit.map(|limit| limit.to);
+            let meant = planned.drain_asked.map(|asked| asked.value);
+            let meant = meant.map(|drain| limit.map_or(drain, |limit| drain.limited_to(limit)));
+            meant.is_some_and(Drain::is_range) && !drain.is_range()
         }
     }
 }
