@@ -31,7 +31,7 @@
 //! | 22 a flood of signals | `signals::pitfall_22_*` |
 //! | 23 deadlines over STOP and CONT | `signals::pitfall_23_*`; a clock that is set cannot be tried without setting the machine's, and the monotonic one does not move |
 //! | 24 STOP, CONT, TSTP, TTIN | `signals::pitfall_24_*`, `terminal::pitfall_24_*` |
-//! | 25 HUP and CONT after the terminal was given up | dumb-init's dialect alone gives it up: tests/dialects.rs |
+//! | 25 HUP and CONT after the terminal was given up | `terminal::pitfall_25_*`, in dumb-init's dialect, which alone gives it up |
 //! | 26 other stop signals | `signals::pitfall_26_*`, and tests/profiles.rs with the real servers |
 //! | 27 a resized window | `terminal::pitfall_27_*` |
 //! | 28 URG | `signals::pitfall_28_*` |

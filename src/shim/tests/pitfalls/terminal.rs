@@ -169,6 +169,23 @@ fn pitfall_21_a_key_on_the_terminal_reaches_the_program_once() {
 }
 
 #[test]
+fn pitfall_25_what_the_kernel_says_of_a_terminal_that_was_given_up_is_nobody_elses() {
+    let mut called = Command::new(SHIM);
+    called.arg0("dumb-init").args(["--verbose", "python3", "-c", ECHO]);
+    let terminal = Terminal::new(&mut called);
+    terminal.shows("up");
+    for signal in [1, 18] {
+        terminal.shows(&format!("[dumb-init] Ignoring tty hand-off signal {signal}.\r\n"));
+    }
+    assert!(!terminal.screen().contains("got"), "{}", terminal.screen());
+    // Only once.
+    for signal in [1, 18] {
+        send(terminal.leader(), signal);
+        terminal.shows(&format!("got {signal}\r\n"));
+    }
+}
+
+#[test]
 fn pitfall_27_a_window_that_is_resized_does_not_end_an_apache() {
     for place in PLACES {
         let words = ["--profile", "apache", "--verbose", "--", "python3", "-c", ECHO];
