@@ -23,7 +23,16 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 
 .PHONY: test
 test: prerequisites lint assets ## Run all tests, those on a real API server included
-	FERMATA_CASES=$(CASES) cargo test --workspace --locked --no-fail-fast
+	@servers=0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		$(MAKE) --no-print-directory servers; servers=1; \
+	fi; \
+	FERMATA_REQUIRE_SERVERS=$${FERMATA_REQUIRE_SERVERS:-$$servers} FERMATA_CASES=$(CASES) \
+		cargo test --workspace --locked --no-fail-fast
+
+.PHONY: servers
+servers: ## Install nginx, PostgreSQL and the others that profiles are tested on (Debian, Ubuntu)
+	@src/shim/tests/profiles/install-servers.sh
 
 .PHONY: lint
 lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors

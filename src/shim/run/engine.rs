@@ -55,6 +55,8 @@ struct Engine<'a> {
     beginning: Beginning<'a>,
     clock: Instant,
     is_pid_1: bool,
+    /// Whether the program's group was given the terminal.
+    foreground: bool,
     /// The program, until it is reaped: from then on its number may be another process'.
     program: Option<Pid>,
     /// Signals of which one more is the kernel's word about the terminal that was given up.
@@ -92,6 +94,10 @@ impl<'a> Engine<'a> {
                 Err(errno) => say(&Event::NotDetached(errno)),
             }
         }
+        // Where a resized window means the end, the terminal must tell us of it and not the program.
+        let foreground = manners.session == Session::Group
+            && !plan.triggers.contains(Signal::WINCH)
+            && terminal::is_foreground();
         let beginning = Beginning {
             dispositions: manners.dispositions,
             mask: &inherited.mask,
@@ -101,10 +107,7 @@ impl<'a> Engine<'a> {
         let launched = Launch {
             exec: &Exec::new(command),
             session: manners.session,
-            // Where a resized window means the end, the terminal must tell us and not the program of it.
-            foreground: manners.session == Session::Group
-                && !plan.triggers.contains(Signal::WINCH)
-                && terminal::is_foreground(),
+            foreground,
             without_input: false,
             renames_listener: manners.renames_listener,
             beginning,
@@ -140,6 +143,7 @@ impl<'a> Engine<'a> {
             beginning,
             clock,
             is_pid_1,
+            foreground,
             program: Some(pid),
             hand_off,
             stop: None,
@@ -395,6 +399,9 @@ impl<'a> Engine<'a> {
             self.say(&Event::Reaped { pid, end, program });
             if program {
                 // As long as it is not reaped its number is its group's and nobody else's.
+                if self.foreground {
+                    terminal::take_back_from(pid);
+                }
                 self.clean_up(pid);
                 self.program = None;
                 ended = Some(end);
@@ -462,9 +469,9 @@ impl<'a> Engine<'a> {
         // CONT has come, and is passed on to the program when its turn comes.
     }
 
-    fn give_terminal(&self, program: Pid) {
+    fn give_terminal(&mut self, program: Pid) {
         if self.manners.session == Session::Group && !self.plan.triggers.contains(Signal::WINCH) {
-            terminal::give_to(program);
+            self.foreground |= terminal::give_to(program);
         }
     }
 }

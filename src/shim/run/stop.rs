@@ -155,10 +155,10 @@ impl<'a> Stop<'a> {
             Input::Tick => self.tick(now, &mut actions),
             Input::Command(which, outcome) => self.command(which, outcome, now, &mut actions),
             Input::Quiet(reason) if self.phase == Phase::Drain => self.drained(reason, now, &mut actions),
-            Input::Quiet(_) => {}
             Input::App(end) => self.app(end, now, &mut actions),
             Input::Alone if self.phase == Phase::Stragglers => self.finish(now, &mut actions),
-            Input::Alone => {}
+            // What comes too late.
+            Input::Quiet(_) | Input::Alone => {}
         }
         actions
     }

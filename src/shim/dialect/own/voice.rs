@@ -3,13 +3,14 @@
 use std::{fmt::Write as _, time::Duration};
 
 use fermata_stop_plan::{Command, Scope, StopPlan};
+use nix::errno::Errno;
 
 use crate::run::{End, Event, Line, Outcome, Report, Which, reason};
 
 /// Says nothing until a stop begins, except of what goes wrong.
 pub(super) fn quiet(event: &Event<'_>) -> Vec<Line> {
     let text = match *event {
-        Event::NotForked(errno) => format!("no process can be made for the command: {}", lower(errno.desc())),
+        Event::NotForked(errno) => format!("no process can be made for the command: {}", no_process(errno)),
         Event::NotIsolated(errno) => format!("the command gets no process group: {}", lower(errno.desc())),
         Event::NotExecuted { program, errno, .. } => {
             format!("cannot run {:?}: {}", program.to_string_lossy(), reason(program, errno))
@@ -134,7 +135,7 @@ fn describe(outcome: Outcome) -> String {
         Outcome::Ended(end) => end.to_string(),
         Outcome::TimedOut => "timed out".into(),
         Outcome::NotExecuted(errno) => format!("cannot be run ({})", lower(errno.desc())),
-        Outcome::NotStarted(errno) => format!("gets no process ({})", lower(errno.desc())),
+        Outcome::NotStarted(errno) => format!("gets no process ({})", no_process(errno)),
         Outcome::NoTime => "skipped: no time left".into(),
     }
 }
@@ -156,6 +157,11 @@ fn processes(count: usize) -> String {
 
 fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
+}
+
+/// Why there is no process.
+fn no_process(errno: Errno) -> String {
+    if errno == Errno::EAGAIN { "there are too many".into() } else { lower(errno.desc()) }
 }
 
 /// Error texts begin with a capital letter, and stand in the middle of a sentence.

@@ -53,7 +53,7 @@ fn trace(line: &str, inputs: &[(f64, Input)]) -> Vec<String> {
                 Action::KillStragglers => "kill stragglers".into(),
                 Action::Finish => "finish".into(),
             };
-            lines.push(format!("{:.1} {what}", (now - start).as_secs_f64()));
+            lines.push(format!("{:.1} {what}", now.saturating_sub(start).as_secs_f64()));
         }
     };
     note(start, actions);
