@@ -23,7 +23,16 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 
 .PHONY: test
 test: prerequisites lint assets ## Run all tests, those on a real API server included
-	FERMATA_CASES=$(CASES) cargo test --workspace --locked --no-fail-fast
+	@servers=0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		$(MAKE) --no-print-directory servers; servers=1; \
+	fi; \
+	FERMATA_REQUIRE_SERVERS=$${FERMATA_REQUIRE_SERVERS:-$$servers} FERMATA_CASES=$(CASES) \
+		cargo test --workspace --locked --no-fail-fast
+
+.PHONY: servers
+servers: ## Install nginx, PostgreSQL and the others that profiles are tested on (Debian, Ubuntu)
+	@src/shim/tests/profiles/install-servers.sh
 
 .PHONY: lint
 lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors
@@ -39,7 +48,12 @@ soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
 	cargo build --quiet --release --bin fermata
 	cargo build --quiet --release --package fermata-baseline
-	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata
+	shim=$$(deploy/build-shim.sh $(TARGET)); \
+	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata --shim "$$shim"
+
+.PHONY: images
+images: ## Build the shim's image, static and without a daemon, as an OCI archive
+	@deploy/build-images.sh $(TARGET)
 
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it

@@ -4,6 +4,8 @@
 
 #[path = "api_server/balancer.rs"]
 mod balancer;
+#[path = "api_server/delivery.rs"]
+mod delivery;
 #[path = "api_server/fixtures.rs"]
 mod fixtures;
 #[path = "api_server/injector.rs"]

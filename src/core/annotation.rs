@@ -283,7 +283,7 @@ pub enum InvalidValue {
     #[error("is no mode of the shim")]
     Shim,
     /// Of a profile.
-    #[error(transparent)]
+    #[error("is no profile")]
     Profile(#[from] ParseProfileError),
     /// Of a signal map.
     #[error(transparent)]

@@ -12,6 +12,7 @@ mod list;
 mod object;
 mod presence;
 mod resources;
+mod security;
 mod sleep_command;
 mod text;
 mod volumes;
@@ -29,6 +30,7 @@ use list::List;
 pub(crate) use object::Object;
 pub use presence::Presence;
 pub(crate) use resources::Resources;
+use security::SecurityContext;
 pub use text::Text;
 pub use volumes::{Volume, VolumeMount};
 
@@ -92,12 +94,6 @@ struct Spec<'a> {
     os: Option<Object<Os<'a>>>,
     #[serde(borrow)]
     node_selector: Option<Object<NodeSelector<'a>>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SecurityContext {
-    run_as_user: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -199,10 +195,15 @@ impl<'a> Pod<'a> {
         })
     }
 
-    /// Whether this Pod is for Windows nodes, by `spec.os.name` or by its node selector.
+    /// Whether this Pod is for Windows nodes: by `spec.os.name`, by its node selector, or because its containers are
+    /// processes of the host, which there are on Windows only.
     #[must_use]
     pub fn is_windows(&self) -> bool {
         let Some(spec) = self.spec.value() else { return false };
+        let of_pod = spec.security_context.as_deref().is_some_and(SecurityContext::is_host_process);
+        if of_pod || self.containers().chain(self.init_containers()).any(Container::is_host_process) {
+            return true;
+        }
         let os = spec.os.as_ref().and_then(|os| os.name.as_ref());
         let node = spec.node_selector.as_ref().and_then(|selector| selector.os.as_ref());
         [os, node].into_iter().flatten().any(|name| name.as_str() == "windows")
@@ -403,6 +404,10 @@ mod tests {
     #[test]
     fn windows_is_seen_in_both_places() {
         assert!(pod(r#"{"spec":{"os":{"name":"windows"}}}"#).is_windows());
+        let context = r#""securityContext":{"windowsOptions":{"hostProcess":true}}"#;
+        assert!(pod(&format!(r#"{{"spec":{{{context}}}}}"#)).is_windows());
+        assert!(pod(&format!(r#"{{"spec":{{"containers":[{{"name":"a"}},{{{context}}}]}}}}"#)).is_windows());
+        assert!(!pod(r#"{"spec":{"securityContext":{"windowsOptions":{}}}}"#).is_windows());
         assert!(pod(r#"{"spec":{"nodeSelector":{"kubernetes.io/os":"windows"}}}"#).is_windows());
         assert!(
             !pod(r#"{"spec":{"nodeSelector":{"kubernetes.io/os":"linux","a":"b"},"os":{"name":"linux"}}}"#)

@@ -236,6 +236,7 @@ impl<'a> Review<'a> {
         };
         let mut decision = self.answer(verdict, &verdict_fields, &plan.warnings);
         decision.containers = plan.containers.iter().map(|container| container.outcome.as_str()).collect();
+        decision.shims = plan.containers.iter().map(|container| container.shim.as_str()).collect();
         decision
     }
 
@@ -252,7 +253,13 @@ impl<'a> Review<'a> {
             body.push_str(&json_string(text));
         }
         body.push_str(if warnings.is_empty() { "}}" } else { "]}}" });
-        Decision { verdict, containers: Vec::new(), warnings: warnings.len(), body: body.into_bytes() }
+        Decision {
+            verdict,
+            containers: Vec::new(),
+            shims: Vec::new(),
+            warnings: warnings.len(),
+            body: body.into_bytes(),
+        }
     }
 }
 
@@ -302,6 +309,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What came of each container, in words of [`Outcome::WORDS`](crate::plan::Outcome::WORDS).
     pub containers: Vec<&'static str>,
+    /// What came of each container's shim, in words of [`ShimOutcome::WORDS`](crate::plan::ShimOutcome::WORDS).
+    pub shims: Vec<&'static str>,
     /// How many warnings there were, before the limit on them.
     pub warnings: usize,
     /// The `AdmissionReview` with the response, as JSON.

@@ -233,6 +233,9 @@ pub enum Mistake {
 }
 
 impl Mistake {
+    /// The characters that a message about a wrong value has around annotation, value, reason and what is accepted.
+    pub(crate) const AROUND_A_VALUE: usize = r#"fermata: : "" ; use  (on the Namespace; ignored)"#.len();
+
     /// Whether the Pod may be refused for it.
     ///
     /// Not for one on the Namespace: that would stop all its Pods. And not for a container that is not there,
@@ -257,7 +260,15 @@ impl Mistake {
 ///
 /// What a terminal would not show, or obey, becomes a replacement character.
 pub(crate) fn short_value(value: &str) -> String {
-    let shown = cut(value, 40);
+    short_value_in(value, MOST_OF_A_VALUE)
+}
+
+/// What a message shows of a value at most.
+const MOST_OF_A_VALUE: usize = 40;
+
+/// The same, in a message that has room for so many characters of it.
+pub(crate) fn short_value_in(value: &str, room: usize) -> String {
+    let shown = cut(value, room.min(MOST_OF_A_VALUE));
     let shown = shown.chars().map(|c| match c {
         '"' => '\'',
         '\'' | '\\' => c,
@@ -270,6 +281,24 @@ pub(crate) fn short_value(value: &str) -> String {
 /// Shortens a key or a name. Legal ones are cut only where a container's name is absurdly long.
 pub(crate) fn short_name(name: &str) -> Cow<'_, str> {
     cut(name, 96)
+}
+
+/// Shortens the key of an annotation. Where it has to be cut, the container's name is: what stands behind it says more.
+/// Legal keys of known annotations are never cut.
+pub(crate) fn short_key(annotation: &str) -> Cow<'_, str> {
+    const ROOM: usize = 90;
+    const ROOM_FOR_CONTAINER: usize = 24;
+    if annotation.chars().count() <= ROOM {
+        return Cow::Borrowed(annotation);
+    }
+    match annotation.split_once(&format!(".{}/", opt_in::PREFIX)) {
+        Some((container, name)) => {
+            let container = cut(container, ROOM_FOR_CONTAINER);
+            let name = cut(name, ROOM - ROOM_FOR_CONTAINER - opt_in::PREFIX.len() - 2);
+            Cow::Owned(format!("{container}.{}/{name}", opt_in::PREFIX))
+        }
+        None => cut(annotation, ROOM),
+    }
 }
 
 /// At most so many characters; where some are left out, an ellipsis says so.

@@ -39,6 +39,8 @@ pub enum Warning {
         drain: Drain,
         /// Whether the shim was asked for, which could run it after the drain.
         shim: ShimMode,
+        /// Why the shim cannot come, if that is the reason.
+        missing: Option<ShimSkip>,
     },
     /// A range was asked for, and cannot end early.
     RangeFixed {
@@ -50,6 +52,8 @@ pub enum Warning {
         drain: Seconds,
         /// Whether that is because the Pod is in its node's network.
         host_network: bool,
+        /// Whether the shim was asked for, which could end it.
+        shim: ShimMode,
     },
     /// The container does not get the shim that was asked for.
     ShimSkipped {
@@ -188,10 +192,10 @@ impl fmt::Display for Warning {
                     _ => Ok(()),
                 }
             }
-            Self::OwnPreStop { container, hook, drain, shim } => {
-                own_pre_stop(f, &short_name(container), *hook, *drain, *shim)
+            Self::OwnPreStop { container, hook, drain, shim, missing } => {
+                own_pre_stop(f, &short_name(container), *hook, *drain, *shim, *missing)
             }
-            Self::RangeFixed { container, asked, drain, host_network } => {
+            Self::RangeFixed { container, asked, drain, host_network, shim } => {
                 let Sourced { value, layer } = asked;
                 write!(
                     f,
@@ -200,8 +204,10 @@ impl fmt::Display for Warning {
                 )?;
                 if *host_network {
                     f.write_str("a Pod with hostNetwork sees the connections of its whole node, so it cannot end early")
-                } else {
+                } else if *shim == ShimMode::Off {
                     write!(f, "only the shim can end it early; set {} to hook", Key::Shim)
+                } else {
+                    f.write_str("only the shim can end it early, and it cannot come into this container")
                 }
             }
             Self::ShimSkipped { container, reason } => {
@@ -209,8 +215,9 @@ impl fmt::Display for Warning {
                 match reason {
                     ShimSkip::EntrypointUnknown => write!(
                         f,
-                        "the image decides what it starts; set its command, or {} to the image's ENTRYPOINT and CMD",
-                        Key::Entrypoint
+                        "set its command, or {}.{} to its image's ENTRYPOINT and CMD",
+                        short_name(container),
+                        Key::Entrypoint,
                     ),
                     reason => f.write_str(reason.meaning()),
                 }
@@ -283,6 +290,7 @@ fn own_pre_stop(
     hook: HookKind,
     drain: Drain,
     shim: ShimMode,
+    missing: Option<ShimSkip>,
 ) -> fmt::Result {
     write!(f, "container {container}: no drain ({}): ", ContainerSkip::OwnPreStop)?;
     match hook {
@@ -295,13 +303,17 @@ fn own_pre_stop(
             "its {hook} preStop hook stays as it is; set {} to hook to run it after a drain of {drain}",
             Key::Shim,
         ),
+        HookKind::Exec | HookKind::HttpGet if let Some(reason) = missing => write!(
+            f,
+            "its {hook} preStop hook stays as it is, because the shim cannot come into this container ({reason})"
+        ),
         HookKind::Exec => write!(
             f,
-            "its exec preStop hook stays as it is; let it sleep {drain} first and set {container}.{}: 0, or remove it",
+            "its exec preStop hook stays as it is; let it sleep {drain} first and set the container's {} to 0, or remove it",
             Key::Drain,
         ),
         HookKind::HttpGet => f.write_str(
-            "its httpGet preStop hook stays as it is, because the shim cannot send it as the kubelet does (HTTPS, or a host by name)",
+            "its httpGet preStop hook stays as it is: the shim cannot send it (HTTPS, a host by name, an odd path or header); use an exec hook",
         ),
         HookKind::Sleep | HookKind::Unknown => write!(
             f,
@@ -324,7 +336,8 @@ impl fmt::Display for Mistake {
             }
             Self::UnknownKey { annotation, nearest: None, .. } => {
                 let known: Vec<_> = TABLE.iter().map(|row| row.name).collect();
-                write!(f, "there is no annotation {annotation}; known are {}", known.join(", "))
+                // The list is the way out, and must not be cut off.
+                write!(f, "there is no annotation {}; known are {}", cut(annotation, 56), known.join(", "))
             }
             Self::NotPerContainer { annotation, key } => {
                 write!(f, "{annotation}: {key} is for the whole Pod; write it without the container's name")

@@ -19,6 +19,8 @@ pub struct Profile {
     pub success: &'static [u8],
     /// Why the row is what it is.
     pub reason: &'static str,
+    /// What users must see to themselves, where the signal alone does not make a good end.
+    pub advice: Option<&'static str>,
 }
 
 const TERM: &[Signal] = &[Signal::TERM];
@@ -32,6 +34,7 @@ pub const PROFILES: [Profile; 13] = [
         scope: Scope::Child,
         success: &[],
         reason: "TERM cuts requests off, QUIT lets them finish; the official image stops with QUIT",
+        advice: None,
     },
     Profile {
         name: "apache",
@@ -40,6 +43,7 @@ pub const PROFILES: [Profile; 13] = [
         scope: Scope::Child,
         success: &[],
         reason: "TERM cuts requests off, WINCH is its graceful stop; the official images stop with WINCH",
+        advice: None,
     },
     Profile {
         name: "php-fpm",
@@ -47,7 +51,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::QUIT,
         scope: Scope::Child,
         success: &[],
-        reason: "TERM cuts requests off; QUIT lets them finish, but only where process_control_timeout is set",
+        reason: "TERM cuts requests off, QUIT lets them finish; the official image stops with QUIT",
+        advice: Some("set process_control_timeout: without it QUIT cuts requests off as TERM does"),
     },
     Profile {
         name: "haproxy",
@@ -55,7 +60,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::USR1,
         scope: Scope::Child,
         success: &[],
-        reason: "TERM cuts connections off, USR1 is its soft stop; set hard-stop-after for connections that never end",
+        reason: "TERM cuts connections off, USR1 is its soft stop; the official image stops with USR1",
+        advice: Some("set hard-stop-after: it waits for connections that never end"),
     },
     Profile {
         name: "postgres",
@@ -63,7 +69,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::INT,
         scope: Scope::Child,
         success: &[],
-        reason: "TERM waits for every client, maybe for ever; INT ends their transactions and shuts down cleanly",
+        reason: "TERM waits for every client, maybe for ever; INT ends their transactions and shuts down cleanly; the official image stops with INT",
+        advice: None,
     },
     Profile {
         name: "puma",
@@ -71,7 +78,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::TERM,
         scope: Scope::Child,
         success: &[143],
-        reason: "the master stops its workers itself, and a worker that hears TERM too counts it twice",
+        reason: "it stops its workers itself and lets requests finish; it then ends by TERM, although all went well",
+        advice: None,
     },
     Profile {
         name: "unicorn",
@@ -80,6 +88,7 @@ pub const PROFILES: [Profile; 13] = [
         scope: Scope::Child,
         success: &[],
         reason: "TERM cuts requests off, QUIT lets the workers finish",
+        advice: None,
     },
     Profile {
         name: "passenger",
@@ -87,7 +96,10 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::TERM,
         scope: Scope::Child,
         success: &[2],
-        reason: "the launcher stops its engine gracefully at the first TERM, by force at further ones, and exits with 2",
+        reason: "the launcher stops its engine at the first TERM and exits with 2, although all went well; a third TERM makes it exit at once",
+        advice: Some(
+            "with the builtin engine requests are cut off at any stop, and so they are by passenger stop: only a drain lets them finish",
+        ),
     },
     Profile {
         name: "gunicorn",
@@ -95,7 +107,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::TERM,
         scope: Scope::Child,
         success: &[],
-        reason: "the arbiter stops its workers itself, within its graceful_timeout of 30 seconds",
+        reason: "TERM lets requests finish within its graceful_timeout of 30 seconds; QUIT and INT cut them off",
+        advice: Some("set graceful_timeout to what the slowest request takes"),
     },
     Profile {
         name: "uvicorn",
@@ -103,7 +116,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::TERM,
         scope: Scope::Child,
         success: &[143],
-        reason: "one TERM lets requests finish, a second one forces the exit; it then ends by the signal it got",
+        reason: "TERM lets requests finish, an INT after it forces the exit; it then ends by TERM, although all went well",
+        advice: Some("set --timeout-graceful-shutdown: it waits for requests that never end"),
     },
     Profile {
         name: "sidekiq",
@@ -111,7 +125,8 @@ pub const PROFILES: [Profile; 13] = [
         delivers: Signal::TERM,
         scope: Scope::Child,
         success: &[],
-        reason: "TERM stops fetching jobs, lets them finish within its timeout, and pushes the others back",
+        reason: "TERM stops fetching jobs, lets them finish within its timeout of 25 seconds, and pushes the others back; QUIT loses them",
+        advice: Some("set its timeout to what the slowest job takes"),
     },
     Profile {
         name: "node",
@@ -120,6 +135,7 @@ pub const PROFILES: [Profile; 13] = [
         scope: Scope::Child,
         success: &[143],
         reason: "without a handler of its own TERM ends it at once, which the drain has made harmless; USR1 would open its debugger",
+        advice: Some("let a handler for SIGTERM close the server: without one requests are cut off"),
     },
     Profile {
         name: "spring",
@@ -128,6 +144,7 @@ pub const PROFILES: [Profile; 13] = [
         scope: Scope::Child,
         success: &[143],
         reason: "TERM runs the JVM's shutdown hooks, and the JVM then exits with 143 although all went well",
+        advice: Some("before Spring Boot 3.4 set server.shutdown=graceful: without it requests are cut off"),
     },
 ];
 

@@ -41,10 +41,22 @@ impl Signal {
     pub const INT: Self = Self(2);
     /// Quit from the keyboard.
     pub const QUIT: Self = Self(3);
+    /// An instruction that is none.
+    pub const ILL: Self = Self(4);
+    /// A breakpoint.
+    pub const TRAP: Self = Self(5);
+    /// The process gives itself up.
+    pub const ABRT: Self = Self(6);
+    /// An address that nothing answers.
+    pub const BUS: Self = Self(7);
+    /// Arithmetic that has no result.
+    pub const FPE: Self = Self(8);
     /// The one that ends a process without asking it.
     pub const KILL: Self = Self(9);
     /// The first one for users.
     pub const USR1: Self = Self(10);
+    /// An address that is not the process'.
+    pub const SEGV: Self = Self(11);
     /// The second one for users.
     pub const USR2: Self = Self(12);
     /// What the kubelet's runtime sends where nobody says otherwise.
@@ -63,6 +75,8 @@ impl Signal {
     pub const TTOU: Self = Self(22);
     /// The terminal's size has changed.
     pub const WINCH: Self = Self(28);
+    /// A system call that is none, or not allowed.
+    pub const SYS: Self = Self(31);
 
     /// The highest signal.
     pub const MAX: Self = Self(64);
@@ -185,6 +199,12 @@ impl SignalSet {
     #[must_use]
     pub const fn with(self, signal: Signal) -> Self {
         Self(self.0 | 1 << (signal.0 - 1))
+    }
+
+    /// This set, less one signal.
+    #[must_use]
+    pub const fn without(self, signal: Signal) -> Self {
+        Self(self.0 & !(1 << (signal.0 - 1)))
     }
 
     /// All signals of both sets.

@@ -128,6 +128,7 @@ pub struct Metrics {
     registry: Registry,
     reviews: Family<Outcome, Counter>,
     containers: Family<Outcome, Counter>,
+    shims: Family<Outcome, Counter>,
     warnings: Counter,
     duration: Histogram,
     refused: Family<Reason, Counter>,
@@ -162,6 +163,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("fermata"),
             reviews: Family::default(),
             containers: Family::default(),
+            shims: Family::default(),
             warnings: Counter::default(),
             duration: Histogram::new(BUCKETS),
             refused: Family::default(),
@@ -193,6 +195,11 @@ impl Metrics {
             "containers",
             "Containers of the Pods that were judged, by what came of their drain",
             self.containers.clone(),
+        );
+        registry.register(
+            "shims",
+            "Containers of the Pods that were judged, by what came of their shim",
+            self.shims.clone(),
         );
         registry.register("warnings", "Warnings to those who create Pods", self.warnings.clone());
         registry.register_with_unit(
@@ -269,6 +276,9 @@ impl Metrics {
         for outcome in plan::Outcome::WORDS {
             let _ = self.containers.get_or_create(&Outcome { outcome });
         }
+        for outcome in plan::ShimOutcome::WORDS {
+            let _ = self.shims.get_or_create(&Outcome { outcome });
+        }
         for reason in Refusal::ALL {
             let _ = self.refused.get_or_create(&Reason { reason });
         }
@@ -283,6 +293,9 @@ impl Metrics {
         self.reviews.get_or_create(&Outcome { outcome: decision.verdict.outcome() }).inc();
         for &outcome in &decision.containers {
             self.containers.get_or_create(&Outcome { outcome }).inc();
+        }
+        for &outcome in &decision.shims {
+            self.shims.get_or_create(&Outcome { outcome }).inc();
         }
         self.warnings.inc_by(u64::try_from(decision.warnings).unwrap_or(u64::MAX));
         self.duration.observe(took.as_secs_f64());

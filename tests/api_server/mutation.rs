@@ -5,7 +5,6 @@ use std::{process::Command, time::Duration};
 use fermata_test_cluster::{
     ControlPlane, http,
     wait::{self, Seen},
-    webhook::{WebhookOptions, WebhookRegistration},
 };
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
@@ -15,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    injector::{CONTAINER, Injector},
+    injector::CONTAINER,
     stage::{STATUS, Stage, pod, typed},
 };
 
@@ -79,20 +78,7 @@ async fn a_changed_namespace_annotation_counts_soon() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_another_webhook_adds_is_drained_and_the_grace_period_paid_once() {
     let stage = Stage::new(&[]).await;
-    let injector = Injector::start().await;
-    let options = WebhookOptions {
-        name_prefix: "z-mesh".into(),
-        only_namespace: Some(stage.namespace.name().into()),
-        ..WebhookOptions::new(format!("https://{}/mutate", injector.address), &injector.ca)
-    };
-    let mesh = WebhookRegistration::create(stage.cluster, &options).await.unwrap();
-    let injected =
-        |pod: &Pod| pod.spec.as_ref().unwrap().containers.iter().any(|each| each.name == CONTAINER);
-    let probe = typed(&pod("probe", &json!({})));
-    mesh.wait_until_effective(&stage.namespace, &probe, |answer| answer.as_ref().is_ok_and(injected))
-        .await
-        .unwrap();
-
+    let _mesh = stage.mesh().await;
     let pods = stage.namespace.pods().unwrap();
     let stored = pods.create(&PostParams::default(), &typed(&pod("meshed", &json!({})))).await.unwrap();
     assert_eq!(sleep(&stored, "app"), Some(15));

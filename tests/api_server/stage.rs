@@ -17,6 +17,8 @@ use fermata_test_cluster::{
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
+use crate::injector::{CONTAINER, Injector};
+
 /// The annotation that shows that a Pod has been judged.
 pub(crate) const STATUS: &str = "fermata.dev/status";
 
@@ -124,6 +126,31 @@ impl Stage {
         Self { cluster, files, fermata, namespace, _registration: registration, name }
     }
 
+    /// Registers a second webhook for the stage's namespace, which is called after Fermata and adds a container; it
+    /// stands for as long as what is returned.
+    pub(crate) async fn mesh(&self) -> (Injector, WebhookRegistration) {
+        let injector = Injector::start().await;
+        let options = WebhookOptions {
+            name_prefix: "z-mesh".into(),
+            only_namespace: Some(self.namespace.name().into()),
+            ..WebhookOptions::new(format!("https://{}/mutate", injector.address), &injector.ca)
+        };
+        let mesh = WebhookRegistration::create(self.cluster, &options).await.unwrap();
+        let injected =
+            |pod: &Pod| pod.spec.as_ref().unwrap().containers.iter().any(|each| each.name == CONTAINER);
+        let probe = typed(&pod("probe", &json!({})));
+        mesh.wait_until_effective(&self.namespace, &probe, |answer| answer.as_ref().is_ok_and(injected))
+            .await
+            .unwrap();
+        (injector, mesh)
+    }
+
+    /// Another namespace of this stage that has opted in, with labels of its own.
+    pub(crate) async fn labelled(&self, labels: &[(&str, &str)]) -> TestNamespace {
+        let own = [(STAGE_LABEL, self.name.as_str()), OPT_IN_LABEL];
+        self.cluster.namespace(&self.name, &[&own, labels].concat(), &[]).await.unwrap()
+    }
+
     /// Another namespace of this stage, with a label `fermata.dev/inject` or without, and with annotations.
     pub(crate) async fn namespace(&self, opted_in: bool, annotations: &[(&str, &str)]) -> TestNamespace {
         let labels = [(STAGE_LABEL, self.name.as_str()), OPT_IN_LABEL];
@@ -131,6 +158,10 @@ impl Stage {
         self.cluster.namespace(&self.name, labels, annotations).await.unwrap()
     }
 }
+
+/// The flags of a Fermata that brings the shim.
+pub(crate) const SHIM: [&str; 2] =
+    ["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config/shim.yaml")];
 
 /// Whether what came back shows that the webhook has judged it, or refused it.
 pub(crate) fn judged(answer: &kube::Result<Pod>) -> bool {

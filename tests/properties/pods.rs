@@ -3,10 +3,13 @@
 
 use fermata_core::{
     ServerVersion,
+    annotation::{self, Key},
     settings::{ClusterSettings, LayerValues, Limits, NamespaceSettings, OnInvalid, Settings},
 };
 use proptest::{collection, option, prelude::*, sample::select, strategy::Union};
 use serde_json::{Map, Value, json};
+
+use crate::parts;
 
 /// A Pod and what is known beside it.
 #[derive(Clone, Debug)]
@@ -29,15 +32,18 @@ impl Case {
     }
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
-    (pod(), cluster(), option::of(namespace()), option::of(select(&[29, 30, 36][..]))).prop_map(
-        |(pod, cluster, namespace, minor)| Case {
+/// A fresh Pod under any settings.
+///
+/// Boxed, as the others: what they are made of is too large for a thread's stack.
+pub(crate) fn case() -> BoxedStrategy<Case> {
+    (pod(), cluster(), option::of(namespace()), option::of(select(&[29, 30, 36][..])))
+        .prop_map(|(pod, cluster, namespace, minor)| Case {
             pod,
             cluster,
             namespace,
             server: minor.map(|minor| ServerVersion { major: 1, minor }),
-        },
-    )
+        })
+        .boxed()
 }
 
 fn seconds() -> impl Strategy<Value = fermata_stop_plan::Seconds> {
@@ -45,20 +51,32 @@ fn seconds() -> impl Strategy<Value = fermata_stop_plan::Seconds> {
         .prop_map(|s| fermata_stop_plan::Seconds::new(s).unwrap())
 }
 
-fn cluster() -> impl Strategy<Value = ClusterSettings> {
+fn cluster() -> BoxedStrategy<ClusterSettings> {
+    let defaults =
+        collection::vec(good_value(), 0..4).prop_flat_map(|pairs| (Just(pairs), prop::bool::weighted(0.5)));
     (
-        option::of(seconds()),
-        option::of(seconds()),
+        defaults,
         option::of(seconds()),
         option::weighted(0.3, seconds()),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.75),
+        parts::images(),
     )
-        .prop_map(|(drain, grace_period, max_drain, max_grace_period, deny)| ClusterSettings {
-            defaults: LayerValues { drain: drain.map(Into::into), grace_period, ..LayerValues::default() },
-            limits: Limits { max_drain, max_grace_period },
-            on_invalid: if deny { OnInvalid::Deny } else { OnInvalid::Warn },
-            ..ClusterSettings::default()
+        .prop_map(|((pairs, any), max_drain, max_grace_period, deny, has_image, images)| {
+            let mut defaults = LayerValues::default();
+            for (name, value) in pairs.into_iter().filter(|_| any) {
+                let key = Key::named(name).unwrap();
+                defaults.set(annotation::parse(key, value).unwrap());
+            }
+            ClusterSettings {
+                defaults,
+                limits: Limits { max_drain, max_grace_period },
+                on_invalid: if deny { OnInvalid::Deny } else { OnInvalid::Warn },
+                shim_image: has_image.then(|| "registry.example.com/fermata-shim:1".to_owned()),
+                images,
+            }
         })
+        .boxed()
 }
 
 fn namespace() -> impl Strategy<Value = NamespaceSettings> {
@@ -86,36 +104,124 @@ fn object(members: impl IntoIterator<Item = (&'static str, Option<Value>)>) -> V
     Value::Object(members.collect::<Map<_, _>>())
 }
 
-const NAMES: [&str; 5] = ["app", "proxy", "log-1", "a", "istio-proxy"];
+/// As long as a name can be: messages must have room for it.
+pub(crate) const LONGEST: &str = "the-container-with-the-longest-name-that-is-allowed-in-clusters";
 
-fn annotations() -> impl Strategy<Value = Value> {
-    let own = select(&["drain", "grace-period", "containers", "drian", "shim", "inject", "status", ""][..]);
-    let key = prop_oneof![
-        4 => own.prop_map(|name| format!("fermata.dev/{name}")),
-        2 => (select(&NAMES[..]), select(&["drain", "grace-period", "containers", "x"][..]))
-            .prop_map(|(container, name)| format!("{container}.fermata.dev/{name}")),
-        1 => select(&["a/b~c", "app", "example.com/\"quoted\"", "fermata.dev.example.com/drain", "~0~1/x"][..]).prop_map(str::to_owned),
-        1 => any::<String>(),
-    ];
-    let value = prop_oneof![
-        4 => select(&["15s", "1m30s", "90", "0", "5", "700s", "24h"][..]).prop_map(str::to_owned),
-        2 => select(&["", " 30 ", "-5", "abc", "5s..60s", "1.5s", "99999999999999999999", "app", "app,log-1", "nobody", "App,"][..]).prop_map(str::to_owned),
-        1 => any::<String>(),
-    ];
-    collection::btree_map(key, value, 0..4).prop_map(|map| json!(map))
+const NAMES: [&str; 6] = ["app", "proxy", "log-1", "a", "istio-proxy", LONGEST];
+
+/// Annotations with values that are accepted.
+const GOOD: [(&str, &str); 44] = [
+    ("drain", "15s"),
+    ("drain", "5s..60s"),
+    ("drain", "0..20"),
+    ("drain", "0"),
+    ("drain", "700s"),
+    ("quiet", "1s"),
+    ("quiet", "30"),
+    ("grace-period", "1m30s"),
+    ("grace-period", "90"),
+    ("shim", "init"),
+    ("shim", "init"),
+    ("shim", "init"),
+    ("shim", "true"),
+    ("shim", "hook"),
+    ("shim", "hook"),
+    ("shim", "off"),
+    ("profile", "nginx"),
+    ("profile", "haproxy"),
+    ("profile", "puma"),
+    ("profile", "none"),
+    ("rewrite", "TERM:QUIT,HUP:0"),
+    ("rewrite", "15:10"),
+    ("rewrite", "RTMIN+3:TERM"),
+    ("signal-scope", "group"),
+    ("signal-scope", "child"),
+    ("status-command", r#"["passenger-status"]"#),
+    ("status-command", "echo $(HOST) $$ ; date"),
+    ("status-command", "none"),
+    ("stop-command", r#"["passenger", "stop", "--port", "5000"]"#),
+    ("stop-command", r#"["a", ";", "\\;", "--", "$(HOST)", "$$", ""]"#),
+    ("stop-command", "kill -QUIT $(cat /run/pid)"),
+    ("exit-code", "app"),
+    ("exit-code", "0"),
+    ("exit-code", "143:0,2:0"),
+    ("entrypoint", r#"["/docker-entrypoint.sh", "nginx", "-g", "daemon off;"]"#),
+    ("entrypoint", r#"["tini", "--", "app", "$HOME", "$(HOST)", "$$"]"#),
+    ("entrypoint", r#"["/init"]"#),
+    ("entrypoint", r#"["sh", "-c", "exec app"]"#),
+    ("entrypoint", "none"),
+    ("containers", "app"),
+    ("containers", "app,log-1"),
+    ("containers", LONGEST),
+    ("drain", "1m30s"),
+    ("drain", "90"),
+];
+
+fn good_value() -> impl Strategy<Value = (&'static str, &'static str)> {
+    select(&GOOD[..])
 }
 
-fn hook() -> impl Strategy<Value = Value> {
+fn annotations() -> BoxedStrategy<Value> {
+    const OWN: [&str; 18] = [
+        "drain",
+        "quiet",
+        "grace-period",
+        "shim",
+        "profile",
+        "rewrite",
+        "signal-scope",
+        "status-command",
+        "stop-command",
+        "exit-code",
+        "entrypoint",
+        "containers",
+        "drian",
+        "profil",
+        "a-name-that-is-like-no-other-and-as-long-as-one-can-be-at-all-ok",
+        "inject",
+        "status",
+        "",
+    ];
+    let container = || option::weighted(0.35, select(&NAMES[..]));
+    let good = (container(), good_value())
+        .prop_map(|(container, (name, value))| (key(container, name), value.to_owned()));
+    let bad_value = prop_oneof![
+        4 => select(&["", " 30 ", "-5", "abc", "60s..5s", "1.5s", "99999999999999999999", "app", "nobody", "App,"][..]),
+        4 => select(&["on", "nginxx", "TERM", "KILL:TERM", "15:3junk", "all", "[]", "[1]", "[\"\"]", "300", "143:", "a\0b"][..]),
+        1 => Just("a value that is far longer than what a message has room for, with \"quotes\" in it"),
+    ];
+    let bad = (container(), select(&OWN[..]), bad_value)
+        .prop_map(|(container, name, value)| (key(container, name), value.to_owned()));
+    let foreign = prop_oneof![
+        2 => select(&["a/b~c", "app", "example.com/\"quoted\"", "fermata.dev.example.com/drain", "~0~1/x"][..]).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    let foreign = (foreign, any::<String>());
+    let evict = select(&["", "cache", "cache, ", "cache,fermata-shim", "fermata-shim"][..])
+        .prop_map(|volumes| (crate::delivery::SAFE_TO_EVICT.to_owned(), volumes.to_owned()));
+    let pair = prop_oneof![8 => good, 3 => bad, 1 => foreign, 1 => evict];
+    collection::vec(pair, 0..6)
+        .prop_map(|pairs| json!(pairs.into_iter().collect::<std::collections::BTreeMap<_, _>>()))
+        .boxed()
+}
+
+fn key(container: Option<&str>, name: &str) -> String {
+    let dot = if container.is_some() { "." } else { "" };
+    format!("{}{dot}fermata.dev/{name}", container.unwrap_or_default())
+}
+
+fn hook() -> BoxedStrategy<Value> {
     let sleep = select(&[1, 2, 5, 15, 29, 30, 60, 3600][..]);
     prop_oneof![
         3 => sleep.clone().prop_map(|seconds| json!({ "sleep": { "seconds": seconds } })),
         1 => sleep.clone().prop_map(|seconds| json!({ "exec": { "command": ["sleep", seconds.to_string()] } })),
         1 => sleep.prop_map(|seconds| json!({ "exec": { "command": ["/bin/sh", "-c", format!("sleep {seconds}; exit 0")] } })),
-        1 => Just(json!({ "exec": { "command": ["nginx", "-s", "quit"] } })),
-        1 => Just(json!({ "httpGet": { "path": "/stop", "port": 8080 } })),
+        4 => parts::own_hook(),
+        1 => parts::hook_of_shim(),
         1 => Just(json!({ "tcpSocket": { "port": 8080 } })),
         1 => Just(json!({ "grpc": { "port": 8080 } })),
     ]
+        .boxed()
 }
 
 fn unknown_fields() -> impl Strategy<Value = Option<Value>> {
@@ -123,7 +229,7 @@ fn unknown_fields() -> impl Strategy<Value = Option<Value>> {
 }
 
 /// A regular container of that name.
-pub(crate) fn container(name: &'static str) -> impl Strategy<Value = Value> {
+pub(crate) fn container(name: &'static str) -> BoxedStrategy<Value> {
     let lifecycle = (
         member(hook()),
         option::of(Just(json!({ "exec": { "command": ["warm-up"] } }))),
@@ -140,17 +246,42 @@ pub(crate) fn container(name: &'static str) -> impl Strategy<Value = Value> {
         });
     let probe = select(&[1, 5, 60][..])
         .prop_map(|seconds| json!({ "terminationGracePeriodSeconds": seconds, "httpGet": {} }));
-    (member(lifecycle), unknown_fields(), option::weighted(0.2, probe)).prop_map(
-        move |(lifecycle, future, probe)| {
-            object([
-                ("name", Some(json!(name))),
-                ("image", Some(json!("example.com/app:1"))),
-                ("lifecycle", lifecycle),
-                ("livenessProbe", probe),
-                ("future", future),
-            ])
-        },
+    (
+        member(lifecycle),
+        unknown_fields(),
+        option::weighted(0.2, probe),
+        parts::program(),
+        parts::storage(),
+        parts::resources(),
+        parts::readiness(),
     )
+        .prop_map(
+            move |(
+                lifecycle,
+                future,
+                probe,
+                (image, command, args),
+                (mounts, devices),
+                resources,
+                readiness,
+            )| {
+                object([
+                    ("name", Some(json!(name))),
+                    ("image", Some(json!(image))),
+                    ("command", command),
+                    ("args", args),
+                    ("ports", Some(json!([{ "name": "web", "containerPort": 8080 }]))),
+                    ("lifecycle", lifecycle),
+                    ("livenessProbe", probe),
+                    ("readinessProbe", readiness),
+                    ("resources", resources),
+                    ("volumeMounts", mounts),
+                    ("volumeDevices", devices),
+                    ("future", future),
+                ])
+            },
+        )
+        .boxed()
 }
 
 fn containers() -> impl Strategy<Value = Value> {
@@ -158,22 +289,26 @@ fn containers() -> impl Strategy<Value = Value> {
     each.prop_map(|containers| json!(containers.into_iter().flatten().collect::<Vec<_>>()))
 }
 
-fn init_container() -> impl Strategy<Value = Value> {
+fn init_container() -> BoxedStrategy<Value> {
     (
-        select(&["init", "istio-init", "mesh"][..]),
-        option::of(select(&["Always", "Never"][..])),
+        prop_oneof![12 => select(&["init", "istio-init", "mesh"][..]), 1 => Just("fermata-shim")],
+        option::of(Just("Always")),
+        parts::resources(),
         unknown_fields(),
     )
-        .prop_map(|(name, policy, future)| {
+        .prop_map(|(name, policy, resources, future)| {
             object([
                 ("name", Some(json!(name))),
+                ("image", Some(json!("example.com/init:1"))),
                 ("restartPolicy", policy.map(Into::into)),
+                ("resources", resources),
                 ("future", future),
             ])
         })
+        .boxed()
 }
 
-fn pod() -> impl Strategy<Value = Value> {
+fn pod() -> BoxedStrategy<Value> {
     let owner = prop_oneof![
         Just(json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": true })),
         Just(json!({ "apiVersion": "batch/v1", "kind": "Job", "controller": true })),
@@ -203,29 +338,41 @@ fn pod() -> impl Strategy<Value = Value> {
     ];
     let spec = (
         containers(),
-        option::of(collection::vec(init_container(), 0..3).prop_map(Value::from)),
+        prop_oneof![
+            3 => Just(None),
+            1 => Just(Some(Value::Null)),
+            4 => collection::vec(init_container(), 0..3).prop_map(|all| Some(Value::from(all))),
+        ],
+        parts::volumes(),
+        parts::context(),
+        option::weighted(0.2, any::<bool>()),
         grace,
         option::weighted(0.05, Just(json!({ "name": "windows" }))),
         unknown_fields(),
     )
-        .prop_map(|(containers, init, grace, os, future)| {
+        .prop_map(|(containers, init, volumes, context, host_network, grace, os, future)| {
             object([
                 ("containers", Some(containers)),
                 ("initContainers", init),
+                ("volumes", volumes),
+                ("securityContext", context),
+                ("hostNetwork", host_network.map(Into::into)),
                 ("terminationGracePeriodSeconds", grace),
                 ("os", os),
                 ("future", future),
             ])
         });
-    (member(metadata), spec, unknown_fields()).prop_map(|(metadata, spec, future)| {
-        object([
-            ("apiVersion", Some(json!("v1"))),
-            ("kind", Some(json!("Pod"))),
-            ("metadata", metadata),
-            ("spec", Some(spec)),
-            ("future", future),
-        ])
-    })
+    (member(metadata), spec, unknown_fields())
+        .prop_map(|(metadata, spec, future)| {
+            object([
+                ("apiVersion", Some(json!("v1"))),
+                ("kind", Some(json!("Pod"))),
+                ("metadata", metadata),
+                ("spec", Some(spec)),
+                ("future", future),
+            ])
+        })
+        .boxed()
 }
 
 /// JSON of any shape, with the member names that the code looks for among its keys.
@@ -238,8 +385,22 @@ pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
         any::<f64>()
             .prop_map(|number| serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)),
         any::<String>().prop_map(Value::from),
-        select(&["Pod", "v1", "AdmissionReview", "admission.k8s.io/v1", "CREATE", "15s", "disabled"][..])
-            .prop_map(Value::from),
+        select(
+            &[
+                "Pod",
+                "v1",
+                "AdmissionReview",
+                "admission.k8s.io/v1",
+                "CREATE",
+                "15s",
+                "disabled",
+                "init",
+                "hook",
+                "fermata-shim",
+                "/fermata"
+            ][..]
+        )
+        .prop_map(Value::from),
     ];
     let key = prop_oneof![
         select(
@@ -267,7 +428,21 @@ pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
                 "ownerReferences",
                 "os",
                 "nodeSelector",
+                "volumes",
+                "volumeMounts",
+                "mountPath",
+                "emptyDir",
+                "medium",
+                "resources",
+                "limits",
+                "cpu",
+                "args",
+                "image",
+                "httpGet",
+                "port",
                 "fermata.dev/drain",
+                "fermata.dev/shim",
+                "fermata.dev/stop-command",
             ][..]
         )
         .prop_map(str::to_owned),

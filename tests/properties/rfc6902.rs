@@ -17,6 +17,11 @@ pub(crate) fn apply(document: &Value, operations: &Value) -> Result<Value, Strin
             (Some("replace"), Value::Object(members)) => {
                 *members.get_mut(&last).ok_or(format!("nothing to replace at {path}"))? = value;
             }
+            (Some("add"), Value::Array(elements)) if last == "-" => elements.push(value),
+            (Some("add"), Value::Array(elements)) => {
+                let index = last.parse().ok().filter(|index| *index <= elements.len());
+                elements.insert(index.ok_or(format!("no place for an element {last}"))?, value);
+            }
             (op, _) => return Err(format!("{op:?} at {path} is not an operation that Fermata writes")),
         }
     }

@@ -150,6 +150,13 @@ impl Drawing<'_> {
             }
         }
         self.paragraph(4, &container.because);
+        if let Some(shim) = &container.shim {
+            let colon = if shim.stop.is_empty() { "" } else { "; on its stop signal:" };
+            self.paragraph(4, &format!("{}{colon}", shim.because));
+            for step in &shim.stop {
+                self.paragraph(6, step);
+            }
+        }
     }
 
     fn course(&mut self, label: &str, course: &Course, end: i64) {

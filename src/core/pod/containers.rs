@@ -8,6 +8,7 @@ use super::{
     Hook, Lifecycle, Port, Presence, Resources, Text, VolumeMount,
     list::{List, Listed},
     object::Object,
+    security::SecurityContext,
     volumes::VolumeDevice,
 };
 
@@ -24,6 +25,7 @@ pub struct Container<'a> {
     liveness_probe: Option<Object<Probe>>,
     readiness_probe: Option<Object<Probe>>,
     startup_probe: Option<Object<Probe>>,
+    security_context: Option<Object<SecurityContext>>,
     #[serde(borrow)]
     image: Option<Text<'a>>,
     #[serde(borrow, default)]
@@ -97,6 +99,11 @@ impl<'a> Container<'a> {
     pub fn readiness_connects_every(&self) -> Option<i64> {
         let probe = self.readiness_probe.as_ref().filter(|probe| probe.exec.is_none())?;
         Some(probe.period_seconds.filter(|period| *period > 0).unwrap_or(DEFAULT_PROBE_PERIOD))
+    }
+
+    /// Whether it is a process of a Windows host.
+    pub(super) fn is_host_process(&self) -> bool {
+        self.security_context.as_deref().is_some_and(SecurityContext::is_host_process)
     }
 
     /// The stop signal that the Pod gives it in place of the image's.

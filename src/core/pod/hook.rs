@@ -122,13 +122,21 @@ impl Hook<'_> {
     /// The shim's hook, if it is one.
     #[must_use]
     pub fn as_shim(&self) -> Option<PreStop> {
+        self.shim().map(|(_, hook)| hook)
+    }
+
+    /// Where the shim lies that its hook calls, if it is one.
+    #[must_use]
+    pub fn shim_program(&self) -> Option<&str> {
+        self.shim().map(|(program, _)| program)
+    }
+
+    fn shim(&self) -> Option<(&str, PreStop)> {
         let Self::Exec { command, more: false } = self else { return None };
         let [program, drain, words @ ..] = command.as_slice() else { return None };
-        if shim::is_program(program.as_str()) && drain.as_str() == "drain" {
-            PreStop::parse(words.iter().map(Text::as_str)).ok()
-        } else {
-            None
-        }
+        let program = Some(program.as_str()).filter(|program| shim::is_program(program))?;
+        let hook = || PreStop::parse(words.iter().map(Text::as_str)).ok();
+        if drain.as_str() == "drain" { Some((program, hook()?)) } else { None }
     }
 }
 

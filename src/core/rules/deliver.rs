@@ -5,11 +5,12 @@
 //! container asks for, no more: so the Pod's QoS class stays what it was, its effective request does not grow (init
 //! containers count by their maximum), and a quota or a limit range that admits the one admits the other.
 
+use super::hook;
 use crate::{
     plan::{Action, ContainerPlan, ShimOutcome, Step},
-    pod::{Container, Pod, SAFE_TO_EVICT, VolumeMount},
+    pod::{ANNOTATIONS_SIZE_LIMIT, Container, Pod, SAFE_TO_EVICT, VolumeMount},
     settings::Settings,
-    shim::{FOLDER, NAME, USER},
+    shim::{FOLDER, NAME, PROGRAM, USER},
     skip::ShimSkip,
 };
 
@@ -50,12 +51,27 @@ impl<'s> Delivery<'s> {
         if is_mounted(container) {
             return Ok(());
         }
-        let below = |path: &str| {
-            let path = path.trim_end_matches('/');
-            path == FOLDER || path.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'))
-        };
-        if container.mounted_paths().any(below) { Err(ShimSkip::PathTaken) } else { Ok(()) }
+        if container.mounted_paths().any(is_below_folder) { Err(ShimSkip::PathTaken) } else { Ok(()) }
     }
+
+    /// Whether a container has the shim already.
+    pub(super) fn has_reached(&self, container: &Container<'_>) -> bool {
+        matches!(self, Self::Delivered) && is_mounted(container)
+    }
+}
+
+/// Whether a path leads to the shim's folder or below it. The kubelet takes a relative path from the root, and the
+/// runtime resolves what the API server compares letter by letter.
+fn is_below_folder(path: &str) -> bool {
+    let mut place: Vec<&str> = Vec::new();
+    for part in path.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            place.pop();
+        } else {
+            place.push(part);
+        }
+    }
+    place.first() == FOLDER.strip_prefix('/').as_ref()
 }
 
 /// Whether an init container is the one that brings the shim.
@@ -70,8 +86,9 @@ fn is_mounted(container: &Container<'_>) -> bool {
 }
 
 /// Whether a container has a use for the shim's binary.
-fn needs(container: &ContainerPlan<'_>) -> bool {
-    container.pre_stop.is_some() || matches!(container.shim, ShimOutcome::Init(_))
+fn needs(container: &Container<'_>, planned: &ContainerPlan<'_>) -> bool {
+    let hook = planned.pre_stop.is_some() && hook::program(container) == PROGRAM;
+    hook || matches!(planned.shim, ShimOutcome::Init(_))
 }
 
 /// The steps that bring the shim to the containers that have a use for it.
@@ -83,7 +100,7 @@ pub(super) fn steps(
 ) {
     let mut asked_by = None;
     for (index, (container, planned)) in pod.containers().zip(containers).enumerate() {
-        if needs(planned) {
+        if needs(container, planned) {
             let layer = Some(planned.shim_asked.layer);
             asked_by = asked_by.max(layer);
             if !is_mounted(container) {
@@ -106,7 +123,12 @@ pub(super) fn steps(
         },
     ];
     steps.extend(actions.map(|action| Step { action, layer: Some(layer) }));
-    if let Some(value) = safe_to_evict(pod.safe_to_evict()) {
+    let room =
+        ANNOTATIONS_SIZE_LIMIT.saturating_sub(pod.annotations_size() + SAFE_TO_EVICT.len() + NAME.len() + 1);
+    // Without room for it, a node that is removed late is better than a Pod that is refused.
+    if room > 0
+        && let Some(value) = safe_to_evict(pod.safe_to_evict())
+    {
         let (present, path) = (pod.safe_to_evict().is_some(), pod.annotations_path());
         let action = Action::Annotate { key: SAFE_TO_EVICT, present, path, value };
         steps.push(Step { action, layer: Some(layer) });
@@ -114,10 +136,10 @@ pub(super) fn steps(
 }
 
 /// The list of volumes that cluster-autoscaler may lose, with ours in it; nothing where it is there already. A node
-/// with a Pod whose volume is not on the list is never scaled down.
+/// with a Pod whose volume is not on the list is never scaled down. The autoscaler takes names with their blanks.
 fn safe_to_evict(list: Option<&str>) -> Option<String> {
     let list = list.unwrap_or_default();
-    if list.split(',').any(|name| name.trim() == NAME) {
+    if list.split(',').any(|name| name == NAME) {
         return None;
     }
     let comma = if list.trim().is_empty() || list.trim_end().ends_with(',') { "" } else { "," };
@@ -126,7 +148,19 @@ fn safe_to_evict(list: Option<&str>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::safe_to_evict;
+    use super::{is_below_folder, safe_to_evict};
+
+    #[test]
+    fn paths_are_compared_by_where_they_lead() {
+        for path in
+            ["/fermata", "/fermata/", "/fermata/x", "fermata", "//fermata", "/./fermata", "/srv/../fermata/x"]
+        {
+            assert!(is_below_folder(path), "{path}");
+        }
+        for path in ["", "/", "/fermatas", "/srv/fermata", "/fermata/..", "../srv"] {
+            assert!(!is_below_folder(path), "{path}");
+        }
+    }
 
     #[test]
     fn the_list_of_volumes_grows_by_one() {
@@ -135,7 +169,8 @@ mod tests {
             (Some(""), Some("fermata-shim")),
             (Some("cache,tmp"), Some("cache,tmp,fermata-shim")),
             (Some("cache, "), Some("cache,fermata-shim")),
-            (Some("cache, fermata-shim"), None),
+            (Some("cache,fermata-shim"), None),
+            (Some("cache, fermata-shim"), Some("cache, fermata-shim,fermata-shim")),
         ] {
             assert_eq!(safe_to_evict(before).as_deref(), after, "{before:?}");
         }

@@ -19,7 +19,8 @@ use crate::{
     plan::{Action, ContainerKind, ContainerPlan, Outcome, ShimOutcome, Step},
     pod::{Container, Hook, HookKind, HookPath, Pod},
     settings::{Ceiling, DrainLimit, Layer, Resolved, Settings, Sourced},
-    skip::ContainerSkip,
+    shim::PROGRAM,
+    skip::{ContainerSkip, ShimSkip},
     warning::Warning,
 };
 
@@ -50,9 +51,11 @@ pub(super) fn containers<'a>(
         if of_a_job(asked.layer) {
             plan.outcome = Outcome::Skipped(ContainerSkip::OwnedByJob);
         } else if selected {
+            let asks_for_shim = plan.shim_asked.value > ShimMode::Off;
             let means = Means {
                 native_sleep: settings.has_native_sleep(),
-                shim: plan.shim_asked.value > ShimMode::Off && delivery.reaches(container).is_ok(),
+                shim: asks_for_shim && delivery.reaches(container).is_ok(),
+                own_shim: hook::program(container) != PROGRAM || delivery.has_reached(container),
                 // Its counters would be those of the whole node.
                 ranges: !pod.is_host_network(),
             };
@@ -60,9 +63,11 @@ pub(super) fn containers<'a>(
             let (outcome, hook) = decide(container, plan.drain_before, asked.value, wanted, means);
             plan.outcome = outcome;
             plan.pre_stop = hook.map(|hook| {
-                let quiet = resolved.quiet(name);
-                let probes = if hook.drain.is_range() { probes.periods() } else { Vec::new() };
-                Box::new(PreStop { quiet, probes, ..hook })
+                Box::new(if hook.drain.is_range() {
+                    PreStop { quiet: resolved.quiet(name), probes: probes.periods(), ..hook }
+                } else {
+                    hook
+                })
             });
         } else {
             plan.outcome = Outcome::Skipped(ContainerSkip::NotSelected);
@@ -107,8 +112,10 @@ fn limit(asked: Drain, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<
 struct Means {
     /// The API server has native sleep.
     native_sleep: bool,
-    /// The container has, or gets, the shim.
+    /// The container may have the shim, and gets it where it is of use.
     shim: bool,
+    /// The container has it, for the shim's hook that it came with.
+    own_shim: bool,
     /// New connections can be counted, so that a range can end early.
     ranges: bool,
 }
@@ -133,12 +140,14 @@ fn decide(
     if wanted.most().is_zero() && drain_before.is_none() && matches!(hook, Hook::None) {
         return skipped(ContainerSkip::NoRoom);
     }
-    let drain = if means.ranges && means.shim { wanted } else { Drain::fixed(wanted.most()) };
     let own = hook.as_shim();
+    let shim = means.shim || own.is_some() && means.own_shim;
+    let drain = if means.ranges && shim { wanted } else { Drain::fixed(wanted.most()) };
     let by_shim = |then| Some(PreStop { drain, then, ..PreStop::default() });
     match (hook, drain_before) {
-        // The shim's own hook comes from an earlier pass, so the shim is there.
-        (_, Some(_)) if let Some(own) = own => (Outcome::Raised(drain), by_shim(own.then)),
+        // Where the shim's own hook comes from: an earlier pass, another cluster, an image that brings the shim.
+        (_, Some(_)) if shim && let Some(own) = own => (Outcome::Raised(drain), by_shim(own.then)),
+        (_, Some(_)) if own.is_some_and(|own| own.then.is_some()) => skipped(ContainerSkip::OwnPreStop),
         (Hook::None, _) if means.native_sleep && !drain.is_range() => (Outcome::Added(drain), None),
         (_, Some(_)) if means.native_sleep && !drain.is_range() => (Outcome::Raised(drain), None),
         (Hook::None, _) if means.shim => (Outcome::Added(drain), by_shim(None)),
@@ -163,7 +172,8 @@ pub(super) fn steps(pod: &Pod<'_>, containers: &[ContainerPlan<'_>], steps: &mut
         let action = match (planned.outcome, container.pre_stop()) {
             (Outcome::Kept(_) | Outcome::Skipped(_), _) => continue,
             _ if let Some(hook) = &planned.pre_stop => {
-                Action::SetShimHook { container: index, path, command: hook::command(hook) }
+                let command = hook::command(hook::program(container), hook);
+                Action::SetShimHook { container: index, path, command }
             }
             (Outcome::Added(drain), _) => Action::AddSleep { container: index, path, drain: drain.most() },
             (Outcome::Raised(drain), Hook::Sleep(_)) => {
@@ -189,13 +199,14 @@ pub(super) fn warnings(
         let name = || planned.name.into();
         match planned.outcome {
             Outcome::Added(drain) | Outcome::Raised(drain) => {
-                if asked.value.is_range() && !drain.is_range() && drain.most() != asked.value.least() {
-                    let host_network = pod.is_host_network();
+                let meant = planned.drain_limit.map_or(asked.value, |limit| asked.value.limited_to(limit.to));
+                if meant.is_range() && !drain.is_range() {
                     warnings.push(Warning::RangeFixed {
                         container: name(),
                         asked,
                         drain: drain.most(),
-                        host_network,
+                        host_network: pod.is_host_network(),
+                        shim: planned.shim_asked.value,
                     });
                 }
                 let drain = drain.most();
@@ -218,6 +229,7 @@ pub(super) fn warnings(
                     hook,
                     drain: asked.value,
                     shim: planned.shim_asked.value,
+                    missing: missing(&planned.shim),
                 });
             }
             Outcome::Skipped(ContainerSkip::NeedsShim) => {
@@ -232,5 +244,15 @@ pub(super) fn warnings(
             Outcome::Skipped(ContainerSkip::NoRoom) => warnings.push(Warning::NoRoom { container: name() }),
             Outcome::Kept(_) | Outcome::Skipped(_) => {}
         }
+    }
+}
+
+/// Why the shim cannot come into a container at all, if it cannot.
+fn missing(shim: &ShimOutcome) -> Option<ShimSkip> {
+    match shim {
+        ShimOutcome::Skipped(
+            reason @ (ShimSkip::NoShimImage | ShimSkip::NameTaken | ShimSkip::PathTaken),
+        ) => Some(*reason),
+        _ => None,
     }
 }

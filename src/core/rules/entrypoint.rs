@@ -49,14 +49,18 @@ pub(super) enum Found<'c> {
 /// Finds out what a container runs: its own `command`, what an annotation says, or the operator's map of images.
 ///
 /// Where none of them says it, only the image's registry could. That is the place for whatever looks there.
+///
+/// An entrypoint belongs to one image. What is said for a whole Pod counts only where it has one container, `alone`:
+/// a proxy that another webhook adds must never be started as the app.
 pub(super) fn find<'c>(
     container: &'c Container<'_>,
+    alone: bool,
     resolved: &Resolved<'_, '_>,
     images: &Images,
 ) -> Result<Found<'c>, ShimSkip> {
     let words: Vec<Cow<'c, str>> = if container.command().len() > 0 {
         container.command().map(Cow::Borrowed).collect()
-    } else if let Some(entrypoint) = resolved.entrypoint(container.name()) {
+    } else if let Some(entrypoint) = resolved.entrypoint(container.name(), alone) {
         entrypoint.words().iter().map(|word| Cow::Owned(escaped(&word.to_string_lossy()))).collect()
     } else if let Some(config) = images.find(container.image()) {
         let cmd = if container.args().len() == 0 { config.cmd.as_slice() } else { &[] };

@@ -33,7 +33,9 @@ pub(super) fn after_drain(hook: &Hook<'_>, container: &Container<'_>) -> Option<
         Hook::Exec { command, more: false } => {
             Then::Exec(Command::new(command.iter().map(Text::as_str)).ok()?)
         }
-        Hook::HttpGet(get) if !get.more && matches!(get.scheme.as_str(), "" | "HTTP") => {
+        Hook::HttpGet(get)
+            if !get.more && matches!(get.scheme.as_str(), "" | "HTTP") && is_plain(get.path.as_str()) =>
+        {
             let host = match get.host.as_str() {
                 "" => None,
                 host => Some(host.parse().ok()?),
@@ -54,10 +56,22 @@ pub(super) fn after_drain(hook: &Hook<'_>, container: &Container<'_>) -> Option<
     (PreStop::parse(hook.render()).as_ref() == Ok(&hook)).then_some(hook.then).flatten()
 }
 
+/// Whether the kubelet asks for a path as it is written. It reads it as a URL: a fragment is left out, and what looks
+/// like a host is replaced.
+fn is_plain(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    !path.contains('#') && !path.starts_with("//") && !first.contains(':')
+}
+
+/// The program of the hook: that of the shim's hook which the container has, or the one that is brought.
+pub(super) fn program<'c>(container: &'c Container<'_>) -> &'c str {
+    container.pre_stop().shim_program().unwrap_or(PROGRAM)
+}
+
 /// The command of the hook. The kubelet takes the words as they are: only a container's own command and arguments
 /// have their `$(NAME)` replaced.
-pub(super) fn command(hook: &PreStop) -> Vec<String> {
-    let head = [PROGRAM, "drain"].map(str::to_owned);
+pub(super) fn command(program: &str, hook: &PreStop) -> Vec<String> {
+    let head = [program, "drain"].map(str::to_owned);
     head.into_iter().chain(hook.render().into_iter().map(text)).collect()
 }
 

@@ -8,7 +8,7 @@ use crate::{
     opt_in,
     plan::{ContainerKind, ContainerPlan},
     pod::Pod,
-    settings::{Mistake, PodAnnotations, Settings, short_name, short_value},
+    settings::{Mistake, PodAnnotations, Settings, short_key, short_name, short_value},
     skip::ContainerSkip,
     suggest::nearest,
     warning::{MAX_WARNINGS, Warning},
@@ -43,7 +43,7 @@ fn of_containers(pod: &Pod<'_>, annotations: &PodAnnotations<'_>, mistakes: &mut
         // One of the container's annotations stands for all of them: they share the mistake.
         let annotation = || {
             let key = TABLE.iter().map(|row| row.key).find(|key| values.has(*key)).unwrap_or(Key::Drain);
-            short_name(&format!("{name}.{key}")).into()
+            short_key(&format!("{name}.{key}")).into()
         };
         match kinds.get(name) {
             Some(ContainerKind::Regular) => {}
@@ -84,7 +84,7 @@ pub(super) fn without_init(
     let of_shim = || TABLE.iter().filter(|row| row.needs_init).map(|row| row.key);
     let is_off = |container: &ContainerPlan<'_>| container.shim_asked.value < ShimMode::Init;
     let mut warn = |annotation: String| {
-        let annotation = short_name(&annotation).into();
+        let annotation = short_key(&annotation).into();
         warnings.push(Warning::Mistake(Mistake::NeedsInit { annotation }));
     };
     if regular(containers).all(is_off) {

@@ -1,6 +1,6 @@
 //! Which entrypoints run under the shim, and by which stop plan.
 
-use fermata_stop_plan::{Drain, Scope, Seconds, SignalSet, StopPlan};
+use fermata_stop_plan::{Drain, PreStop, Scope, Seconds, SignalSet, StopPlan};
 
 use super::{
     deliver::Delivery,
@@ -29,40 +29,52 @@ pub(super) fn containers(
     grace: &GracePlan<'_>,
     containers: &mut [ContainerPlan<'_>],
 ) {
+    let alone = pod.containers().len() == 1;
     for (container, planned) in pod.containers().zip(containers) {
         let asked = planned.shim_asked.value;
         if asked == ShimMode::Off {
             continue;
         }
         let has_hook = planned.pre_stop.is_some() || container.pre_stop().as_shim().is_some();
-        planned.shim = match delivery.reaches(container) {
-            Ok(()) if asked == ShimMode::Init => {
-                match entrypoint::find(container, resolved, &settings.cluster.images) {
-                    Ok(Found::Wrapped) => ShimOutcome::Kept,
-                    Ok(Found::Entrypoint(found)) => ShimOutcome::Init(Box::new(wrapped(
-                        container,
-                        resolved,
-                        found,
-                        budget(container, planned, grace),
-                    ))),
-                    Err(reason) => ShimOutcome::Skipped(reason),
-                }
+        let found = (asked == ShimMode::Init)
+            .then(|| entrypoint::find(container, alone, resolved, &settings.cluster.images));
+        planned.shim = match (delivery.reaches(container), found) {
+            (_, Some(Ok(Found::Wrapped))) => ShimOutcome::Kept,
+            (Ok(()), Some(Ok(Found::Entrypoint(found)))) => {
+                let budget = budget(container, planned, grace);
+                ShimOutcome::Init(Box::new(wrapped(container, resolved, found, budget)))
             }
-            Ok(()) if has_hook => ShimOutcome::Hook,
+            (Ok(()), Some(Err(reason))) => ShimOutcome::Skipped(reason),
+            (Ok(()), None) if has_hook => ShimOutcome::Hook,
             // There is nothing that it would do.
-            Ok(()) => ShimOutcome::Off,
-            // A native sleep does as well where a hook was all that was asked for.
-            Err(_) if asked == ShimMode::Hook && planned.outcome.drain().is_some() => ShimOutcome::Off,
-            Err(reason) => ShimOutcome::Skipped(reason),
+            (Ok(()), None) => ShimOutcome::Off,
+            (Err(_), None) if !is_missed(planned) => ShimOutcome::Off,
+            (Err(reason), _) => ShimOutcome::Skipped(reason),
         };
+    }
+}
+
+/// Whether a container that cannot have the shim's hook would be better off with it. A native sleep does as well
+/// where a fixed time was asked for.
+fn is_missed(planned: &ContainerPlan<'_>) -> bool {
+    match planned.outcome {
+        Outcome::Skipped(reason) => matches!(reason, ContainerSkip::NeedsShim | ContainerSkip::OwnPreStop),
+        Outcome::Added(drain) | Outcome::Raised(drain) | Outcome::Kept(drain) => {
+            let limit = planned.drain_limit.map(|limit| limit.to);
+            let meant = planned.drain_asked.map(|asked| asked.value);
+            let meant = meant.map(|drain| limit.map_or(drain, |limit| drain.limited_to(limit)));
+            meant.is_some_and(Drain::is_range) && !drain.is_range()
+        }
     }
 }
 
 /// How long the stop may take from the stop signal on: what the drain leaves of the grace period. Where a hook of the
 /// user's runs as well, nobody knows.
 fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GracePlan<'_>) -> Option<Seconds> {
+    let runs_own = |hook: &PreStop| hook.then.is_some();
     let drain = match (planned.outcome.drain().map(Drain::most), planned.drain_before) {
-        _ if planned.pre_stop.as_ref().is_some_and(|hook| hook.then.is_some()) => return None,
+        _ if planned.pre_stop.as_deref().is_some_and(runs_own) => return None,
+        _ if container.pre_stop().as_shim().as_ref().is_some_and(runs_own) => return None,
         (Some(drain), _) | (None, Some(drain)) => drain,
         (None, None) if matches!(container.pre_stop(), Hook::None) => Seconds::ZERO,
         (None, None) => return None,

@@ -4,12 +4,16 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use fermata_stop_plan::{Command, Drain, ExitCodes, Profile, Rewrite, Scope, Seconds};
 
-use super::{Layer, Mistake, short_name, short_value};
+use super::{Layer, Mistake, short_key, short_name, short_value_in};
 use crate::{
     annotation::{self, Key, Name, STATUS, ShimMode, TABLE, Value},
     opt_in::{self, PREFIX},
     suggest::nearest,
+    warning::MAX_CHARACTERS,
 };
+
+/// What a message shows of a value at least.
+const LEAST_OF_A_VALUE: usize = 8;
 
 /// The values that one layer gives. What is absent is left to the layer below.
 ///
@@ -147,7 +151,7 @@ pub(super) fn read_namespace<'a>(
     for (annotation, value) in annotations {
         let Some(Name { container, name }) = Name::of(annotation) else { continue };
         if container.is_some() {
-            mistakes.push(Mistake::ContainerOnNamespace { annotation: short_name(annotation).into() });
+            mistakes.push(Mistake::ContainerOnNamespace { annotation: short_key(annotation).into() });
             continue;
         }
         match read_one(annotation, None, name, value, Layer::Namespace) {
@@ -180,16 +184,16 @@ fn read_one<'a>(
                     .map(|meant| format!("{}.{PREFIX}/{meant}", short_name(container)).into())
             }
         };
-        return Err(Mistake::UnknownKey { layer, annotation: short_name(annotation).into(), nearest });
+        return Err(Mistake::UnknownKey { layer, annotation: short_key(annotation).into(), nearest });
     };
     if container.is_some() && !key.definition().per_container {
-        return Err(Mistake::NotPerContainer { annotation: short_name(annotation).into(), key });
+        return Err(Mistake::NotPerContainer { annotation: short_key(annotation).into(), key });
     }
-    annotation::parse(key, value).map(Some).map_err(|why| Mistake::Value {
-        layer,
-        annotation: short_name(annotation).into(),
-        key,
-        value: short_value(value).into(),
-        why,
+    annotation::parse(key, value).map(Some).map_err(|why| {
+        let annotation: Box<str> = short_key(annotation).into();
+        // The way out stands behind the value, and must not be cut off.
+        let others = annotation.chars().count() + why.to_string().len() + key.definition().accepts.len();
+        let room = MAX_CHARACTERS.saturating_sub(others + Mistake::AROUND_A_VALUE).max(LEAST_OF_A_VALUE);
+        Mistake::Value { layer, annotation, key, value: short_value_in(value, room).into(), why }
     })
 }

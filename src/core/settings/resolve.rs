@@ -81,9 +81,11 @@ impl<'a, 'b> Resolved<'a, 'b> {
         self.of_container(container, |values| values.exit_code.as_ref())
     }
 
-    /// What the image starts, if anybody said.
-    pub(crate) fn entrypoint(&self, container: &str) -> Option<&'b Command> {
-        self.of_container(container, |values| values.entrypoint.as_ref())?.value.as_ref()
+    /// What the image starts, if anybody said. What is said for more than one container counts only for one that is
+    /// `alone` in its Pod.
+    pub(crate) fn entrypoint(&self, container: &str, alone: bool) -> Option<&'b Command> {
+        let said = self.of_container(container, |values| values.entrypoint.as_ref())?;
+        if alone || said.layer == Layer::Container { said.value.as_ref() } else { None }
     }
 
     /// The names of the containers to drain, if anybody said.

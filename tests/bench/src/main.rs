@@ -21,6 +21,7 @@ mod report;
 mod review_load;
 mod reviews;
 mod setup;
+mod shim;
 mod steady;
 mod subject;
 mod tls;
@@ -43,6 +44,7 @@ use crate::{
     one_core::OneCore,
     report::Report,
     setup::{Effort, Setup},
+    shim::Inits,
     steady::Steady,
 };
 
@@ -56,6 +58,9 @@ struct Run {
     /// What it is measured against; built by itself, or else it is slower than it need be
     #[arg(long, value_name = "FILE", default_value = "target/release/fermata-baseline")]
     baseline: PathBuf,
+    /// The static shim to measure
+    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-gnu/shim/fermata-shim")]
+    shim: PathBuf,
     /// See in half a minute whether everything works; the figures mean little
     #[arg(long)]
     quick: bool,
@@ -83,11 +88,17 @@ enum Part {
     Memory,
     /// Pod creates through a real API server
     ApiServer,
+    /// The shim as an init
+    Shim,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    shim::child::play().unwrap_or_else(measure)
 }
 
 // One thread for the generator: what is measured shall not have to share its core.
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn measure() -> anyhow::Result<ExitCode> {
     Run::parse().measure().await
 }
 
@@ -97,7 +108,12 @@ impl Run {
         let effort = if self.quick { Effort::QUICK } else { Effort::FULL };
         let fermata = std::path::absolute(&self.fermata)?;
         let machine = Machine::look(&fermata);
-        let setup = Setup::new(fermata, std::path::absolute(&self.baseline)?, effort)?;
+        let setup = Setup::new(
+            fermata,
+            std::path::absolute(&self.baseline)?,
+            std::path::absolute(&self.shim)?,
+            effort,
+        )?;
         println!("{}", setup.pinning.in_words());
 
         let mut goals = Vec::new();
@@ -131,9 +147,15 @@ impl Run {
             finished(&mut goals, outcome.goals(), &outcome.markdown());
             api_server = Some(outcome);
         }
+        let mut inits = None;
+        if self.begins(Part::Shim, "the shim, dumb-init and tini as inits") {
+            let outcome = Inits::measure(&setup)?;
+            finished(&mut goals, outcome.goals(), &outcome.markdown());
+            inits = Some(outcome);
+        }
         setup.scratch.remove().await?;
 
-        let report = Report { machine, core, server, open_loop, memory, api_server, goals };
+        let report = Report { machine, core, server, open_loop, memory, api_server, inits, goals };
         let whole = !self.quick && self.only.is_none();
         let folder = self.output.as_deref().or(whole.then_some(Path::new("docs")));
         if let Some(folder) = folder {

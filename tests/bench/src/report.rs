@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::{
     api_server::ThroughApiServer, core_review::CoreReview, footprint::Footprint, goal::Goal,
-    machine::Machine, one_core::OneCore, steady::Steady,
+    machine::Machine, one_core::OneCore, shim::Inits, steady::Steady,
 };
 
 /// How to repeat the run.
@@ -22,6 +22,7 @@ pub(crate) struct Report {
     pub(crate) open_loop: Option<Steady>,
     pub(crate) memory: Option<Footprint>,
     pub(crate) api_server: Option<ThroughApiServer>,
+    pub(crate) inits: Option<Inits>,
     pub(crate) goals: Vec<Goal>,
 }
 
@@ -53,6 +54,7 @@ impl Report {
             self.open_loop.as_ref().map(Steady::markdown),
             self.memory.as_ref().map(Footprint::markdown),
             self.api_server.as_ref().map(ThroughApiServer::markdown),
+            self.inits.as_ref().map(Inits::markdown),
         ];
         let sections: Vec<String> = sections.into_iter().flatten().collect();
         format!(
@@ -103,14 +105,15 @@ fn repeat() -> String {
         "```sh\n\
          {COMMAND}\n\
          ```\n\n\
-         which is, once etcd and the API server are built:\n\n\
+         which is, once etcd and the API server are built (dumb-init and tini come from the packages of these names):\n\n\
          ```sh\n\
          cargo build --release --bin fermata\n\
          cargo build --release --package fermata-baseline\n\
-         cargo run --release --package fermata-bench -- --fermata target/release/fermata\n\
+         shim=$(deploy/build-shim.sh)\n\
+         cargo run --release --package fermata-bench -- --fermata target/release/fermata --shim \"$shim\"\n\
          ```\n\n\
          `--quick` shows in half a minute whether everything works, and writes no report; its figures mean little. \
-         `--only core`, `server`, `open-loop`, `memory` or `api-server` measures one thing. `--enforce` fails when a \
+         `--only core`, `server`, `open-loop`, `memory`, `api-server` or `shim` measures one thing. `--enforce` fails when a \
          target is missed. Nothing but loopback is used, and nothing is left running.\n\n\
          Leave the machine alone meanwhile: whatever else runs takes its time from one side or the other. The \
          generator, the servers and the control plane are all here, so that a machine with more cores, or a cluster \

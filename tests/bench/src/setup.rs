@@ -6,6 +6,7 @@ use fermata_test_cluster::Scratch;
 
 use crate::{
     pinning::Pinning,
+    shim::Counts,
     subject::{Kind, Subject},
     tls::ServerCertificate,
 };
@@ -29,12 +30,14 @@ pub(crate) struct Effort {
     pub(crate) api_server_rounds: usize,
     /// The length of one of them.
     pub(crate) api_server_turn: Duration,
+    /// How much of everything about inits.
+    pub(crate) inits: Counts,
     /// What goes before each turn without being counted.
     pub(crate) warm_up: Duration,
 }
 
 impl Effort {
-    /// For figures to publish: some six minutes.
+    /// For figures to publish: some eight minutes.
     pub(crate) const FULL: Self = Self {
         core_rounds: 61,
         server_rounds: 7,
@@ -44,6 +47,7 @@ impl Effort {
         memory_load: Duration::from_secs(10),
         api_server_rounds: 9,
         api_server_turn: Duration::from_secs(4),
+        inits: Counts::FULL,
         warm_up: Duration::from_millis(500),
     };
 
@@ -57,6 +61,7 @@ impl Effort {
         memory_load: Duration::from_secs(1),
         api_server_rounds: 1,
         api_server_turn: Duration::from_secs(1),
+        inits: Counts::QUICK,
         warm_up: Duration::from_millis(200),
     };
 }
@@ -68,6 +73,8 @@ pub(crate) struct Setup {
     pub(crate) fermata: PathBuf,
     /// What it is measured against.
     pub(crate) baseline: PathBuf,
+    /// The static `fermata-shim` to measure.
+    pub(crate) shim: PathBuf,
     /// For files and logs; removed in the end.
     pub(crate) scratch: Scratch,
     /// What the servers show.
@@ -84,10 +91,15 @@ impl Setup {
     /// # Errors
     ///
     /// When there is no place for files.
-    pub(crate) fn new(fermata: PathBuf, baseline: PathBuf, effort: Effort) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        fermata: PathBuf,
+        baseline: PathBuf,
+        shim: PathBuf,
+        effort: Effort,
+    ) -> anyhow::Result<Self> {
         let scratch = Scratch::create()?;
         let certificate = ServerCertificate::issue(&scratch)?;
-        Ok(Self { fermata, baseline, scratch, certificate, pinning: Pinning::find(), effort })
+        Ok(Self { fermata, baseline, shim, scratch, certificate, pinning: Pinning::find(), effort })
     }
 
     /// Starts a server on the servers' core.

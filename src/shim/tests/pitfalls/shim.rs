@@ -1,0 +1,248 @@
+//! The shim as a process under test. Nothing that it started outlives the value.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    io::Read,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The binary.
+pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_fermata-shim");
+
+/// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Where the shim runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// As the first process of a PID namespace of its own.
+    Pid1,
+    /// As any other process.
+    Subreaper,
+}
+
+/// Both places.
+pub(crate) const PLACES: [Place; 2] = [Place::Pid1, Place::Subreaper];
+
+/// A shim that runs.
+pub(crate) struct Shim {
+    child: Child,
+    place: Place,
+    output: Text,
+    error: Text,
+}
+
+type Text = Arc<Mutex<Vec<u8>>>;
+
+impl Shim {
+    /// Runs `fermata-shim run` with these words.
+    pub(crate) fn run<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Self {
+        Self::start(&mut command(place, words), place)
+    }
+
+    /// Runs `fermata-shim run [FLAGS] -- sh -c SCRIPT`.
+    pub(crate) fn script(place: Place, flags: &[&str], script: &str) -> Self {
+        Self::run(place, flags.iter().copied().chain(["--", "sh", "-c", script]))
+    }
+
+    /// Starts a command from [`command`], with its output kept.
+    pub(crate) fn start(command: &mut Command, place: Place) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = collect(child.stdout.take().unwrap());
+        let error = collect(child.stderr.take().unwrap());
+        Self { child, place, output, error }
+    }
+
+    /// The shim's pid, as this process sees it.
+    pub(crate) fn pid(&self) -> i32 {
+        let started = i32::try_from(self.child.id()).unwrap();
+        match self.place {
+            Place::Subreaper => started,
+            Place::Pid1 => wait_for("unshare to start the shim", || {
+                children(started).into_iter().find(|pid| comm(*pid).as_deref() == Some("fermata-shim"))
+            }),
+        }
+    }
+
+    /// The program's pid, as this process sees it: the one child that is there when there is one.
+    pub(crate) fn program(&self) -> i32 {
+        let pid = self.pid();
+        wait_for("the program to be executed", || {
+            children(pid).into_iter().find(|child| comm(*child).is_some_and(|comm| comm != "fermata-shim"))
+        })
+    }
+
+    /// Sends a signal to the shim.
+    pub(crate) fn signal(&self, signal: i32) {
+        send(self.pid(), signal);
+    }
+
+    /// What was said on standard output so far.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    /// What was said on standard error so far.
+    pub(crate) fn error(&self) -> String {
+        String::from_utf8_lossy(&self.error.lock().unwrap()).into_owned()
+    }
+
+    /// Waits for a text on standard output.
+    pub(crate) fn says(&self, text: &str) {
+        self.until(text, || self.output().contains(text));
+    }
+
+    /// Waits for a text on standard error.
+    pub(crate) fn logs(&self, text: &str) {
+        self.until(text, || self.error().contains(text));
+    }
+
+    fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what:?}\noutput: {}\nerror: {}",
+                self.output(),
+                self.error()
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for the end, and returns the exit code.
+    pub(crate) fn ends(&mut self) -> i32 {
+        let status = self.ends_with();
+        status.code().unwrap_or_else(|| panic!("ended by a signal: {status:?}\n{}", self.error()))
+    }
+
+    /// Waits for the end.
+    pub(crate) fn ends_with(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the shim does not end\noutput: {}\nerror: {}",
+                self.output(),
+                self.error()
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for the end and for all that was said, and returns exit code, output and error.
+    pub(crate) fn finish(mut self) -> (i32, String, String) {
+        let code = self.ends();
+        // The last holders of the pipes may be processes that were left.
+        for text in [&self.output, &self.error] {
+            let deadline = Instant::now() + PATIENCE;
+            while Arc::strong_count(text) > 1 && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        (code, self.output(), self.error())
+    }
+}
+
+impl Drop for Shim {
+    fn drop(&mut self) {
+        if self.child.try_wait().ok().flatten().is_none() {
+            let started = i32::try_from(self.child.id()).unwrap();
+            for pid in descendants(started) {
+                send(pid, 9);
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// The command for `fermata-shim run` with these words.
+pub(crate) fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<Item = W>) -> Command {
+    let mut command = match place {
+        Place::Subreaper => Command::new(SHIM),
+        Place::Pid1 => {
+            let mut command = Command::new("unshare");
+            command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--", SHIM]);
+            command
+        }
+    };
+    command.arg("run").args(words.into_iter().map(|word| OsString::from(word.as_ref())));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Sends a signal.
+pub(crate) fn send(pid: i32, signal: i32) {
+    assert!(pid > 1, "no test signals {pid}");
+    // A process that has ended meanwhile is no mistake.
+    unsafe_kill(pid, signal);
+}
+
+#[expect(unsafe_code, reason = "nix sends no real-time signals")]
+fn unsafe_kill(pid: i32, signal: i32) {
+    // SAFETY: the call takes numbers.
+    unsafe {
+        nix::libc::kill(pid, signal);
+    }
+}
+
+/// Waits until there is a value.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = look() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The children of a process.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// All processes below a process.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let mut all = children(pid);
+    let mut index = 0;
+    while index < all.len() {
+        all.extend(children(all[index]));
+        index += 1;
+    }
+    all
+}
+
+/// The name of a process.
+pub(crate) fn comm(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
+}
+
+/// One field of `/proc/PID/status`.
+pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+fn collect(mut stream: impl Read + Send + 'static) -> Text {
+    let text = Text::default();
+    let kept = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut part) {
+            kept.lock().unwrap().extend_from_slice(&part[..read]);
+        }
+    });
+    text
+}
