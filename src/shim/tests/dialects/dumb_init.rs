@@ -112,7 +112,7 @@ fn the_program_leads_a_session_unless_told_otherwise() {
 }
 
 /// A shell that waits for another one, so that there is somebody besides the program.
-const TWO: &str = "trap 'exit 0' TERM; sh -c 'trap \"echo told; exit 0\" TERM; echo ready; while :; do sleep 0.01; done' & \
+const TWO: &str = "trap 'exit 0' TERM; sh -c 'trap \"echo told; exit 0\" TERM; echo ready; for i in $(seq 3000); do sleep 0.01; done' & \
                    wait; wait";
 
 #[test]
@@ -145,7 +145,7 @@ fn alone_the_program_hears_of_a_signal() {
 
 #[test]
 fn what_the_program_leaves_in_its_group_gets_term_as_it_is_rewritten() {
-    const LEAVES: &str = "sh -c 'trap \"echo TERM; exit\" TERM; trap \"echo USR1; exit\" USR1; echo ready; while :; do sleep 0.01; done' & \
+    const LEAVES: &str = "sh -c 'trap \"echo TERM; exit\" TERM; trap \"echo USR1; exit\" USR1; echo ready; for i in $(seq 3000); do sleep 0.01; done' & \
          read go";
     for (rewrite, told) in [("1:1", "TERM"), ("15:10", "USR1"), ("15:0", "nothing")] {
         let mut command = dumb_init(&["-r", rewrite, "sh", "-c", LEAVES]);
@@ -316,7 +316,7 @@ fn as_pid_1_it_reaps_and_passes_on() {
     assert_eq!((code, output.as_str()), (7, "orphan\n"));
     let mut running = Running::start(&mut as_pid_1(
         "dumb-init",
-        &["sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"],
+        &["sh", "-c", "trap 'exit 9' TERM; echo ready; for i in $(seq 3000); do sleep 0.01; done"],
     ));
     running.until("ready");
     send(running.program(), 15);
