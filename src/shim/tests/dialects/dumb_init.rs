@@ -121,7 +121,8 @@ fn the_whole_group_hears_of_a_signal() {
     running.until("ready");
     running.signal(15);
     assert_eq!(running.line(), "told");
-    assert!(running.has_ended_output());
+    // Told again when the program ends, it may say so again.
+    while !running.has_ended_output() {}
     assert_eq!(running.ends(), 0);
 }
 
@@ -136,8 +137,9 @@ fn alone_the_program_hears_of_a_signal() {
         running.signal(15);
         // The init does not clean up either: the other one goes on until it is told.
         assert_eq!(running.ends(), 0);
-        assert!(is_alive(other));
+        let alive = is_alive(other);
         send(other, 15);
+        assert!(alive);
         assert_eq!(running.line(), "told");
         assert!(running.has_ended_output());
     }
