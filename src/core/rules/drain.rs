@@ -52,10 +52,11 @@ pub(super) fn containers<'a>(
             plan.outcome = Outcome::Skipped(ContainerSkip::OwnedByJob);
         } else if selected {
             let asks_for_shim = plan.shim_asked.value > ShimMode::Off;
+            let own_shim = container.pre_stop().as_shim().is_some()
+                && (hook::program(container) != PROGRAM || delivery.has_reached(container));
             let means = Means {
                 native_sleep: settings.has_native_sleep(),
-                shim: asks_for_shim && delivery.reaches(container).is_ok(),
-                own_shim: hook::program(container) != PROGRAM || delivery.has_reached(container),
+                shim: own_shim || asks_for_shim && delivery.reaches(container).is_ok(),
                 // Its counters would be those of the whole node.
                 ranges: !pod.is_host_network(),
             };
@@ -112,10 +113,8 @@ fn limit(asked: Drain, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<
 struct Means {
     /// The API server has native sleep.
     native_sleep: bool,
-    /// The container may have the shim, and gets it where it is of use.
+    /// The container may have the shim, and gets it where it is of use; or it came with the shim's hook and has it.
     shim: bool,
-    /// The container has it, for the shim's hook that it came with.
-    own_shim: bool,
     /// New connections can be counted, so that a range can end early.
     ranges: bool,
 }
@@ -141,12 +140,16 @@ fn decide(
         return skipped(ContainerSkip::NoRoom);
     }
     let own = hook.as_shim();
-    let shim = means.shim || own.is_some() && means.own_shim;
-    let drain = if means.ranges && shim { wanted } else { Drain::fixed(wanted.most()) };
+    let drain = if means.ranges && means.shim { wanted } else { Drain::fixed(wanted.most()) };
     let by_shim = |then| Some(PreStop { drain, then, ..PreStop::default() });
     match (hook, drain_before) {
         // Where the shim's own hook comes from: an earlier pass, another cluster, an image that brings the shim.
-        (_, Some(_)) if shim && let Some(own) = own => (Outcome::Raised(drain), by_shim(own.then)),
+        (_, Some(_))
+            if means.shim
+                && let Some(own) = own =>
+        {
+            (Outcome::Raised(drain), by_shim(own.then))
+        }
         (_, Some(_)) if own.is_some_and(|own| own.then.is_some()) => skipped(ContainerSkip::OwnPreStop),
         (Hook::None, _) if means.native_sleep && !drain.is_range() => (Outcome::Added(drain), None),
         (_, Some(_)) if means.native_sleep && !drain.is_range() => (Outcome::Raised(drain), None),
