@@ -59,18 +59,20 @@ fn skips() -> String {
 
 fn profiles() -> String {
     let mut table = String::from(
-        "| profile | begins the stop | is sent | exit codes of success | because |\n|---|---|---|---|---|\n",
+        "| profile | begins the stop | is sent | exit codes of success | because | you should |\n|---|---|---|---|---|---|\n",
     );
     for profile in &PROFILES {
         let triggers: Vec<_> = profile.triggers.iter().map(ToString::to_string).collect();
         let codes: Vec<_> = [0].iter().chain(profile.success).map(ToString::to_string).collect();
-        let (triggers, codes) = (triggers.join(", "), codes.join(", "));
-        writeln!(
-            table,
-            "| `{}` | {triggers} | {} | {codes} | {} |",
-            profile.name, profile.delivers, profile.reason
-        )
-        .unwrap();
+        let cells = [
+            format!("`{}`", profile.name),
+            triggers.join(", "),
+            profile.delivers.to_string(),
+            codes.join(", "),
+            profile.reason.to_owned(),
+            profile.advice.unwrap_or_default().to_owned(),
+        ];
+        writeln!(table, "| {} |", cells.join(" | ")).unwrap();
     }
     table
 }

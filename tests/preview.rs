@@ -66,6 +66,72 @@ spec:
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (1, expected, ""));
 }
 
+/// The whole difference, as a person reads it in a review.
+#[test]
+fn the_shim_is_brought_in_place() {
+    let manifest = r#"# The shop.
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    metadata:
+      annotations:
+        fermata.dev/shim: init # drains by itself
+        fermata.dev/drain: 5s..1m
+    spec:
+      initContainers:
+        # before all others
+        - name: migrate
+          image: "shop:1"
+      containers:
+        - name: app
+          # passenger, under an init
+          command: ["dumb-init", "--rewrite", "15:10", "passenger", "start"] # 5000
+          volumeMounts:
+            - { name: data, mountPath: /data }
+            # that is all
+        - name: log
+          command:
+            # reads the files
+            - fluentd # 1.17
+            - -c=/etc/fluentd
+          lifecycle:
+            preStop:
+              exec:
+                command: [/bin/flush] # the last lines
+      volumes: [{name: data}] # scratch
+"#;
+    let arguments = ["-o", "diff", "--shim-image", "registry.example.com/fermata-shim:0.1.0"];
+    let ran = preview("deploy.yaml", manifest, &arguments);
+    let removed: Vec<_> = ran.stdout.lines().skip(2).filter(|line| line.starts_with('-')).collect();
+    let expected = [
+        r#"-          command: ["dumb-init", "--rewrite", "15:10", "passenger", "start"] # 5000"#,
+        "-                command: [/bin/flush] # the last lines",
+        "-      volumes: [{name: data}] # scratch",
+    ];
+    assert_eq!((ran.code, removed.as_slice(), ran.stderr.as_str()), (1, &expected[..], ""), "{}", ran.stdout);
+    for lines in [
+        concat!(
+            "       initContainers:\n",
+            "+        - name: fermata-shim\n",
+            "+          image: 'registry.example.com/fermata-shim:0.1.0'\n",
+            "+          command:\n",
+            "+            - /fermata-shim\n",
+            "+            - install\n",
+            "+            - /fermata\n",
+        ),
+        "         # before all others\n         - name: migrate\n",
+        "             - { name: data, mountPath: /data }\n+            - name: fermata-shim\n",
+        "+            - --\n             # reads the files\n             - fluentd # 1.17\n",
+        "+                command: [/fermata/fermata-shim, drain, --drain, 5s..1m, --, /bin/flush] # the last lines\n",
+        "+      volumes: [{name: data}, {name: fermata-shim, emptyDir: {medium: Memory, sizeLimit: 4Mi}}] # scratch\n",
+        r#""--", "passenger", "start"] # 5000"#,
+    ] {
+        assert!(ran.stdout.contains(lines), "{lines}\n{}", ran.stdout);
+    }
+}
+
 #[test]
 fn what_is_patched_once_stays_as_it_is() {
     let once = preview("deploy.yaml", DEPLOYMENT, &[]).stdout;

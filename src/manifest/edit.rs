@@ -5,11 +5,15 @@
 //! checked: the changed text is read again, and must say exactly what the patch makes of the value. Where it does
 //! not (aliases, merge keys, exotic notation), that one document is written anew from its value.
 
+mod layout;
+mod lines;
+mod list;
 mod place;
 mod render;
 mod splice;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use fermata_core::patch::Operation;
 use serde_json::Value;
@@ -78,7 +82,7 @@ fn patch(document: &mut Value, change: &Change<'_>) -> Option<()> {
 
 /// The document, written anew around what stands before and after its root.
 fn rewrite(text: &str, document: &Document, value: &Value) -> String {
-    let layout = place::layout(text, document);
+    let layout = layout::layout(text, document);
     let root = &document.root;
     let start = if root.anchor.is_some() || root.tag.is_some() {
         // Whatever is said about the root is gone with it.
@@ -90,7 +94,7 @@ fn rewrite(text: &str, document: &Document, value: &Value) -> String {
         Syntax::Json => render::flow(value, &layout.lines("")),
         Syntax::Yaml => render::block(value, "", &layout),
     };
-    let tail = &text[place::end_of_content(text, root)..];
+    let tail = &text[lines::end_of_content(text, root)..];
     let mut rewritten = text[..start].trim_end_matches([' ', '\t']).to_owned();
     if !rewritten.is_empty() && !rewritten.ends_with('\n') {
         rewritten.push_str(layout.line_break);

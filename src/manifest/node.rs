@@ -24,6 +24,7 @@ pub(crate) struct Node {
 pub(crate) enum Content {
     Scalar(Scalar),
     Sequence {
+        flow: bool,
         items: Vec<Node>,
     },
     Mapping {
@@ -60,9 +61,15 @@ pub(crate) struct Entry {
 }
 
 impl Node {
-    /// Whether nothing is written, or a null.
-    pub(crate) fn is_plain_null(&self) -> bool {
-        matches!(&self.content, Content::Scalar(scalar) if scalar.is_null()) && self.tag.is_none()
+    /// Whether nothing is written, a null, or an empty collection, so that nothing is lost with it.
+    pub(crate) fn is_blank(&self) -> bool {
+        let is_empty = match &self.content {
+            Content::Mapping { entries, .. } => entries.is_empty(),
+            Content::Sequence { items, .. } => items.is_empty(),
+            Content::Scalar(scalar) => scalar.is_null(),
+            Content::Alias(_) => false,
+        };
+        is_empty && self.anchor.is_none() && self.tag.is_none()
     }
 
     /// The member of that name, if this is a mapping that names it itself.
@@ -71,19 +78,27 @@ impl Node {
         entries.iter().find(|entry| entry.key.is_key(name))
     }
 
+    /// The node at the end of that path.
+    pub(crate) fn find<'t>(&self, path: impl IntoIterator<Item = &'t str>) -> Option<&Self> {
+        path.into_iter().try_fold(self, Self::child)
+    }
+
     /// The node at the end of that path, or the last one on the way to it.
     pub(crate) fn nearest<'t>(&self, path: impl IntoIterator<Item = &'t str>) -> &Self {
         let mut node = self;
         for step in path {
-            let next = match &node.content {
-                Content::Mapping { .. } => node.member(step).map(|entry| &entry.value),
-                Content::Sequence { items } => step.parse().ok().and_then(|index: usize| items.get(index)),
-                Content::Scalar(_) | Content::Alias(_) => None,
-            };
-            let Some(next) = next else { break };
+            let Some(next) = node.child(step) else { break };
             node = next;
         }
         node
+    }
+
+    fn child(&self, step: &str) -> Option<&Self> {
+        match &self.content {
+            Content::Mapping { .. } => self.member(step).map(|entry| &entry.value),
+            Content::Sequence { items, .. } => step.parse().ok().and_then(|index: usize| items.get(index)),
+            Content::Scalar(_) | Content::Alias(_) => None,
+        }
     }
 
     /// Whether this is the key of that name. Keys that are not written as strings are not looked for.
@@ -95,7 +110,7 @@ impl Node {
     pub(crate) fn end(&self) -> usize {
         match &self.content {
             Content::Mapping { flow: false, entries } => entries.last().map_or(self.span.end, Entry::end),
-            Content::Sequence { items } if !items.is_empty() => {
+            Content::Sequence { items, .. } if !items.is_empty() => {
                 items.last().map_or(self.span.end, Self::end).max(self.span.end)
             }
             _ => self.span.end,
@@ -170,8 +185,9 @@ impl Builder<'_> {
                 self.add(node(span, anchor, tag.as_deref(), content), indent);
             }
             Event::Alias(anchor) => self.add(node(span, 0, None, Content::Alias(anchor)), indent),
-            Event::SequenceStart(_, anchor, tag) => {
-                self.open(node(span, anchor, tag.as_deref(), Content::Sequence { items: Vec::new() }))?;
+            Event::SequenceStart(style, anchor, tag) => {
+                let content = Content::Sequence { flow: style == StructureStyle::Flow, items: Vec::new() };
+                self.open(node(span, anchor, tag.as_deref(), content))?;
             }
             Event::MappingStart(style, anchor, tag) => {
                 let content = Content::Mapping { flow: style == StructureStyle::Flow, entries: Vec::new() };
@@ -209,7 +225,7 @@ impl Builder<'_> {
             return;
         };
         match &mut parent.content {
-            Content::Sequence { items } => items.push(node),
+            Content::Sequence { items, .. } => items.push(node),
             Content::Mapping { entries, .. } => match key.take() {
                 None => *key = Some((node, indent)),
                 Some((key, indent)) => entries.push(Entry { key, indent, value: node }),

@@ -29,7 +29,7 @@ impl Reader<'_> {
     fn value(&mut self, node: &Node) -> Result<Value, Fault> {
         let value = match &node.content {
             Content::Scalar(scalar) => self.scalar(node, scalar)?,
-            Content::Sequence { items } => {
+            Content::Sequence { items, .. } => {
                 Value::Array(items.iter().map(|item| self.value(item)).collect::<Result<_, _>>()?)
             }
             Content::Mapping { entries, .. } => Value::Object(self.object(entries)?),

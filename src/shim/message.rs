@@ -11,8 +11,10 @@ use std::{
 
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open},
     libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::Mode,
 };
 
 /// What a pipe takes in one piece, so that no line is mixed with another's.
@@ -62,10 +64,22 @@ fn say_on(stream: BorrowedFd<'_>, line: &[u8]) {
     match write_without_waiting(stream, &line) {
         Ok(()) => {}
         Err(Errno::EAGAIN) if is_pipe(stream) => {}
+        Err(_) if is_pipe(stream) => write_by_another_way(stream, &line),
         Err(_) => {
             let _ = nix::unistd::write(stream, &line);
         }
     }
+}
+
+/// Writes to a pipe of which the kernel takes no such order, as older ones and those with a name: opened anew, it
+/// has flags of its own. Where that is not allowed, the room that was there a moment ago is trusted.
+fn write_by_another_way(stream: BorrowedFd<'_>, line: &[u8]) {
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let _ = match open(path.as_str(), flags, Mode::empty()) {
+        Ok(own) => nix::unistd::write(own, line),
+        Err(_) => nix::unistd::write(stream, line),
+    };
 }
 
 /// The text as one line that fits, with a mark where something is cut off.

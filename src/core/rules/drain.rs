@@ -52,11 +52,15 @@ pub(super) fn containers<'a>(
             plan.outcome = Outcome::Skipped(ContainerSkip::OwnedByJob);
         } else if selected {
             let asks_for_shim = plan.shim_asked.value > ShimMode::Off;
-            let own_shim = container.pre_stop().as_shim().is_some()
-                && (hook::program(container) != PROGRAM || delivery.has_reached(container));
             let means = Means {
                 native_sleep: settings.has_native_sleep(),
-                shim: own_shim || asks_for_shim && delivery.reaches(container).is_ok(),
+                shim: if asks_for_shim && delivery.reaches(container).is_ok() {
+                    Shim::Yes
+                } else if hook::program(container) != PROGRAM || delivery.has_reached(container) {
+                    Shim::OwnHook
+                } else {
+                    Shim::No
+                },
                 // Its counters would be those of the whole node.
                 ranges: !pod.is_host_network(),
             };
@@ -113,10 +117,21 @@ fn limit(asked: Drain, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<
 struct Means {
     /// The API server has native sleep.
     native_sleep: bool,
-    /// The container may have the shim, and gets it where it is of use; or it came with the shim's hook and has it.
-    shim: bool,
+    /// Whether the container can have the shim.
+    shim: Shim,
     /// New connections can be counted, so that a range can end early.
     ranges: bool,
+}
+
+/// Whether a container can have the shim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shim {
+    /// It cannot, or was not meant to.
+    No,
+    /// It has it, for the shim's hook that it came with, and for no other use.
+    OwnHook,
+    /// It gets it where it is of use.
+    Yes,
 }
 
 /// What comes of a container's drain, and the shim's hook where that does it.
@@ -140,23 +155,19 @@ fn decide(
         return skipped(ContainerSkip::NoRoom);
     }
     let own = hook.as_shim();
-    let drain = if means.ranges && means.shim { wanted } else { Drain::fixed(wanted.most()) };
+    let shim = means.shim == Shim::Yes || own.is_some() && means.shim == Shim::OwnHook;
+    let drain = if means.ranges && shim { wanted } else { Drain::fixed(wanted.most()) };
     let by_shim = |then| Some(PreStop { drain, then, ..PreStop::default() });
     match (hook, drain_before) {
         // Where the shim's own hook comes from: an earlier pass, another cluster, an image that brings the shim.
-        (_, Some(_))
-            if means.shim
-                && let Some(own) = own =>
-        {
-            (Outcome::Raised(drain), by_shim(own.then))
-        }
+        (_, Some(_)) if shim && let Some(own) = own => (Outcome::Raised(drain), by_shim(own.then)),
         (_, Some(_)) if own.is_some_and(|own| own.then.is_some()) => skipped(ContainerSkip::OwnPreStop),
         (Hook::None, _) if means.native_sleep && !drain.is_range() => (Outcome::Added(drain), None),
         (_, Some(_)) if means.native_sleep && !drain.is_range() => (Outcome::Raised(drain), None),
-        (Hook::None, _) if means.shim => (Outcome::Added(drain), by_shim(None)),
-        (_, Some(_)) if means.shim => (Outcome::Raised(drain), by_shim(None)),
+        (Hook::None, _) if means.shim == Shim::Yes => (Outcome::Added(drain), by_shim(None)),
+        (_, Some(_)) if means.shim == Shim::Yes => (Outcome::Raised(drain), by_shim(None)),
         (Hook::None, _) | (_, Some(_)) => skipped(ContainerSkip::NeedsShim),
-        (_, None) if means.shim => match hook::after_drain(hook, container) {
+        (_, None) if means.shim == Shim::Yes => match hook::after_drain(hook, container) {
             Some(then) if !wanted.most().is_zero() => (Outcome::Added(drain), by_shim(Some(then))),
             _ => skipped(ContainerSkip::OwnPreStop),
         },

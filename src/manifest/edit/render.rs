@@ -13,6 +13,8 @@ pub(super) struct Layout<'t> {
     pub(super) line_break: &'t str,
     /// What a level is indented by.
     pub(super) step: &'t str,
+    /// What the dashes of a list are indented by, below its key.
+    pub(super) dash: &'t str,
     /// Whether it is JSON, in which everything is quoted.
     pub(super) json: bool,
 }
@@ -121,6 +123,16 @@ pub(super) fn block(value: &Value, indent: &str, layout: &Layout<'_>) -> String 
     out
 }
 
+/// An element of a block list, without its dash. The dash stands at that indent, and so much blank behind it.
+pub(super) fn item(value: &Value, indent: &str, gap: &str, layout: &Layout<'_>) -> String {
+    let mut out = String::new();
+    match value {
+        Value::String(string) => string_in_block(&mut out, string, indent, layout),
+        value => node(&mut out, value, &format!("{indent} {gap}"), layout),
+    }
+    out
+}
+
 /// A member in block notation: its key, and the value behind or below it.
 pub(super) fn member(key: &str, value: &Value, indent: &str, layout: &Layout<'_>) -> String {
     let mut out = text(key, false) + ":";
@@ -148,10 +160,7 @@ fn node(out: &mut String, value: &Value, indent: &str, layout: &Layout<'_>) {
                     out.push_str(indent);
                 }
                 out.push_str("- ");
-                match value {
-                    Value::String(string) => string_in_block(out, string, indent, layout),
-                    value => node(out, value, &format!("{indent}  "), layout),
-                }
+                out.push_str(&item(value, indent, " ", layout));
             }
         }
         value => inline(out, value, false, true),
@@ -162,8 +171,7 @@ fn node(out: &mut String, value: &Value, indent: &str, layout: &Layout<'_>) {
 fn below(out: &mut String, value: &Value, indent: &str, layout: &Layout<'_>) {
     let nested = match value {
         Value::Object(members) if !members.is_empty() => format!("{indent}{}", layout.step),
-        // As kubectl writes it: the dashes stand below the key.
-        Value::Array(items) if !items.is_empty() => indent.to_owned(),
+        Value::Array(items) if !items.is_empty() => format!("{indent}{}", layout.dash),
         Value::String(string) => {
             out.push(' ');
             return string_in_block(out, string, indent, layout);
@@ -209,9 +217,9 @@ fn text(text: &str, json: bool) -> String {
         return quoted();
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-    let begins_plain =
-        text.starts_with(|first: char| first.is_ascii_alphanumeric() || matches!(first, '.' | '_' | '/'));
-    if begins_plain && text.chars().all(plain) && scalar::is_text(text) {
+    // A dash alone begins an element of a list, and three may begin a document.
+    let marker = text == "-" || text.starts_with("---");
+    if !text.is_empty() && text.chars().all(plain) && !marker && scalar::is_text(text) {
         return text.to_owned();
     }
     if text.chars().any(|c| c.is_control() || matches!(c, '\u{85}' | '\u{feff}' | '\u{2028}' | '\u{2029}')) {
@@ -228,7 +236,7 @@ mod tests {
     use super::{Flow, Layout, block, flow};
     use crate::manifest::document;
 
-    const LAYOUT: Layout<'static> = Layout { line_break: "\n", step: "  ", json: false };
+    const LAYOUT: Layout<'static> = Layout { line_break: "\n", step: "  ", dash: "", json: false };
 
     #[test]
     fn block_notation_is_that_of_kubectl() {
@@ -236,6 +244,20 @@ mod tests {
         let text =
             "a:\n  b:\n  - 1\n  - c: 'x y'\n    d: []\n  e: |\n    l1\n    l2\nf: '010'\ng: null\nh: {}";
         assert_eq!(block(&value, "", &LAYOUT), text);
+        let indented = Layout { dash: "  ", ..LAYOUT };
+        assert_eq!(block(&json!({ "a": [{ "b": ["c"] }] }), "", &indented), "a:\n  - b:\n      - c");
+    }
+
+    #[test]
+    fn words_are_quoted_only_where_somebody_could_mistake_them() {
+        for word in
+            ["--drain", "--", "-g", "-c", "5s..1m", "/bin/sh", "--1", "-a", "a-", ".", "-.", "-/", "__"]
+        {
+            assert_eq!(super::text(word, false), word);
+        }
+        for word in ["-", "---", "---a", "-1", "-_1", "-.5", "-0x1F", "-010", "-1e3", "-.inf", "1_0", "no"] {
+            assert_eq!(super::text(word, false), format!("'{word}'"));
+        }
     }
 
     #[test]
@@ -255,7 +277,8 @@ mod tests {
             any::<String>().prop_map(Value::from),
             "[ \n'\"#:{}\\[\\],&*!|>%@`0-9a-z.~-]{0,12}".prop_map(Value::from),
             prop::sample::select(vec![
-                "yes", "010", "1e3", "null", "~", "<<", "=", "---", "0x1", ".inf", "a: b", "a #b"
+                "yes", "010", "1e3", "null", "~", "<<", "=", "---", "0x1", ".inf", "a: b", "a #b", "--drain",
+                "--", "-", "-_1", "-.5", "-.inf", "5s..1m"
             ])
             .prop_map(Value::from),
         ];
@@ -275,6 +298,7 @@ mod tests {
             let json = Layout { json: true, ..LAYOUT };
             for text in [
                 block(&value, "", &LAYOUT),
+                block(&value, "", &Layout { dash: "   ", step: " ", ..LAYOUT }),
                 flow(&value, &Flow::Inline { json: false, spaced: true }),
                 flow(&value, &Flow::Inline { json: true, spaced: false }),
                 flow(&value, &json.lines("")),

@@ -1,12 +1,13 @@
 //! Edits of manifests in every notation, checked as text.
 
 mod generated;
+mod shim;
 
 use fermata_core::{
     patch::{self, Operation},
     pod::Pod,
     rules::plan,
-    settings::{ClusterSettings, Settings},
+    settings::{ClusterSettings, NamespaceSettings, Settings},
 };
 use serde_json::Value;
 
@@ -17,8 +18,11 @@ use crate::manifest::{
     workload::Finding,
 };
 
+/// What the Namespace says where the shim is wanted.
+const SHIM: &[(&str, &str)] = &[("fermata.dev/shim", "init"), ("fermata.dev/drain", "5s..1m")];
+
 /// The operations that admission would send for the one Pod of a document.
-fn planned(document: &Document) -> (Vec<String>, Vec<Operation<'static>>) {
+fn planned(document: &Document, namespace: &[(&str, &str)]) -> (Vec<String>, Vec<Operation<'static>>) {
     let found = find(&document.value, "default").into_iter().find_map(|finding| match finding {
         Finding::Pod(found) => Some(*found),
         _ => None,
@@ -26,10 +30,11 @@ fn planned(document: &Document) -> (Vec<String>, Vec<Operation<'static>>) {
     let found = found.unwrap();
     let bytes = found.pod.to_string().into_bytes();
     let pod = Pod::parse(&bytes).unwrap();
-    let cluster = ClusterSettings::default();
+    let cluster = ClusterSettings { shim_image: Some("x/shim".to_owned()), ..ClusterSettings::default() };
+    let namespace = NamespaceSettings::read([("fermata.dev/inject", "enabled")], namespace.iter().copied());
     let settings = Settings {
         cluster: &cluster,
-        namespace: None,
+        namespace: Some(&namespace),
         namespace_name: None,
         own_namespace: None,
         server: None,
@@ -39,15 +44,15 @@ fn planned(document: &Document) -> (Vec<String>, Vec<Operation<'static>>) {
     (found.path, operations)
 }
 
-fn edited(text: &str) -> Edited {
+fn edited(text: &str, namespace: &[(&str, &str)]) -> Edited {
     let document = document::read(text).unwrap().remove(0);
-    let (path, operations) = planned(&document);
+    let (path, operations) = planned(&document, namespace);
     edit(text, &document, &[Change { path: &path, operations: &operations }]).unwrap()
 }
 
 /// What an edit makes of a text, without the status, which is the same everywhere.
 fn in_place(text: &str) -> String {
-    let edited = edited(text);
+    let edited = edited(text, &[]);
     assert!(!edited.rewritten, "{}", edited.text);
     edited.text.split_inclusive('\n').filter(|line| !line.contains("fermata.dev/status:")).collect()
 }
@@ -100,7 +105,7 @@ spec:
 #[test]
 fn line_ends_are_kept_even_where_the_last_is_missing() {
     let text = "kind: Pod\r\napiVersion: v1\r\nmetadata:\r\n  annotations: {}\r\nspec:\r\n  containers:\r\n  - name: app";
-    let edited = edited(text).text;
+    let edited = edited(text, &[]).text;
     assert!(edited.split('\n').rev().skip(1).all(|line| line.ends_with('\r')), "{edited:?}");
     assert!(edited.ends_with("seconds: 15\r\n  terminationGracePeriodSeconds: 45"), "{edited:?}");
 }
@@ -108,7 +113,7 @@ fn line_ends_are_kept_even_where_the_last_is_missing() {
 #[test]
 fn flow_notation_stays_flow() {
     let text = "{kind: Pod, apiVersion: v1, metadata: {annotations: {a: b}}, spec: {containers: [{name: app, lifecycle: {}}, {name: b}]}}\n";
-    let edited = edited(text);
+    let edited = edited(text, &[]);
     assert!(!edited.rewritten);
     assert!(
         edited
@@ -125,14 +130,14 @@ fn flow_notation_stays_flow() {
 #[test]
 fn json_keeps_its_layout() {
     let compact = r#"{"kind":"Pod","apiVersion":"v1","metadata":{},"spec":{"containers":[{"name":"app","lifecycle":null}]}}"#;
-    let edited_compact = edited(compact);
+    let edited_compact = edited(compact, &[]);
     assert!(!edited_compact.rewritten);
     assert!(edited_compact.text.ends_with(
         r#""spec":{"containers":[{"name":"app","lifecycle":{"preStop":{"sleep":{"seconds":15}}}}],"terminationGracePeriodSeconds":45}}"#
     ), "{}", edited_compact.text);
     let value: Value = serde_json::from_str(compact).unwrap();
     let pretty = serde_json::to_string_pretty(&value).unwrap();
-    let edited_pretty = edited(&pretty);
+    let edited_pretty = edited(&pretty, &[]);
     assert!(!edited_pretty.rewritten);
     let patched: Value = serde_json::from_str(&edited_compact.text).unwrap();
     assert_eq!(edited_pretty.text, serde_json::to_string_pretty(&patched).unwrap());
@@ -197,7 +202,7 @@ fn block_scalars_keep_their_content() {
         let text = format!(
             "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: app\n    command:\n    - {header}\n      {body}  # end\nmetadata:\n  name: a\n"
         );
-        let edited = edited(&text);
+        let edited = edited(&text, &[]);
         assert!(!edited.rewritten && edited.text.contains("  # end"), "{}", edited.text);
     }
 }
@@ -209,9 +214,9 @@ fn what_is_shared_is_written_anew_and_says_the_same() {
         "kind: Pod\napiVersion: v1\nspec: # here\n  containers:\n  - !!map\n    name: app\n  - name: b\n    lifecycle: !!null\n",
         "--- !!map\nkind: Pod\napiVersion: v1\nspec: {containers: [{name: a, lifecycle: &x }]}\n",
     ] {
-        let edited = edited(text);
+        let edited = edited(text, &[]);
         assert!(edited.rewritten, "{}", edited.text);
         let document = document::read(&edited.text).unwrap().remove(0);
-        assert!(planned(&document).1.is_empty(), "{}", edited.text);
+        assert!(planned(&document, &[]).1.is_empty(), "{}", edited.text);
     }
 }

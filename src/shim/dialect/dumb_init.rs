@@ -209,6 +209,8 @@ fn usage(program: &OsStr) -> Vec<u8> {
 mod tests {
     use std::ffi::{OsStr, OsString};
 
+    use fermata_stop_plan::Signal;
+
     use super::{Environment, Options, REWRITE_HELP, pair};
     use crate::{dialect::ending::Ending, message::Stream};
 
@@ -270,7 +272,7 @@ mod tests {
             ("4294967311:3", (15, 3)),
         ] {
             let (from, to) = pair(OsStr::new(value)).unwrap();
-            assert_eq!((from.number(), to.map_or(0, |to| to.number())), expected, "{value:?}");
+            assert_eq!((from.number(), to.map_or(0, Signal::number)), expected, "{value:?}");
         }
         for value in [
             "",

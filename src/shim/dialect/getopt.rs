@@ -183,7 +183,7 @@ mod tests {
     fn read(grammar: &Grammar, line: &[&str]) -> String {
         let mut words = Words::new(grammar, line.iter().map(OsString::from));
         let mut seen = Vec::new();
-        while let Some(given) = words.next() {
+        for given in words.by_ref() {
             match given {
                 Ok(given) => {
                     let value = given.value.to_str().unwrap();

@@ -24,8 +24,10 @@ use self::probes::Probes;
 
 /// The shortest time between two looks: each costs a fraction of a millisecond.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(250);
-/// How many looks a quiet time has at most, which bounds what is remembered.
-const LOOKS_PER_QUIET: u32 = 64;
+/// The longest, so that a listener that closes is noticed.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(1);
+/// Into how many parts a quiet time is divided, which bounds what is remembered.
+const PARTS: u32 = 64;
 /// How often listeners are looked at once a drain may end: that costs more, the more sockets there are.
 const LISTENERS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -106,16 +108,17 @@ pub(crate) struct Watch {
     last: Option<(Duration, u64)>,
     /// When traffic was last seen; the start, before any was.
     last_traffic: Duration,
-    /// The looks of the last quiet time that saw connections.
+    /// What was seen in the last quiet time.
     recent: VecDeque<Seen>,
     backlog: bool,
     blind: Option<String>,
 }
 
-/// What one look saw.
+/// What was seen in a part of the quiet time.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    at: Duration,
+    first: Duration,
+    last: Duration,
     traffic: u64,
     probes: u64,
 }
@@ -124,7 +127,7 @@ impl Watch {
     /// Begins a drain now. A probe is the period of a readiness probe, in which it connects once.
     #[must_use]
     pub(crate) fn new(drain: Drain, quiet: Seconds, probes: &[Seconds], now: Duration) -> Self {
-        let interval = (duration(quiet) / LOOKS_PER_QUIET).max(SHORTEST_INTERVAL);
+        let interval = (duration(quiet) / PARTS).clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL);
         Self {
             drain,
             quiet,
@@ -207,11 +210,23 @@ impl Watch {
             self.last_traffic = now;
         }
         if new > 0 {
-            self.recent.push_back(Seen { at: now, traffic, probes: new - traffic });
+            self.remember(now, traffic, new - traffic);
         }
         let window = now.saturating_sub(duration(self.quiet));
-        while self.recent.front().is_some_and(|seen| seen.at < window) {
+        while self.recent.front().is_some_and(|seen| seen.last < window) {
             self.recent.pop_front();
+        }
+    }
+
+    fn remember(&mut self, now: Duration, traffic: u64, probes: u64) {
+        let part = duration(self.quiet) / PARTS;
+        match self.recent.back_mut().filter(|seen| now.saturating_sub(seen.first) < part) {
+            Some(seen) => {
+                seen.last = now;
+                seen.traffic += traffic;
+                seen.probes += probes;
+            }
+            None => self.recent.push_back(Seen { first: now, last: now, traffic, probes }),
         }
     }
 

@@ -14,11 +14,12 @@ use nix::{
     errno::Errno,
     libc,
     sys::prctl,
-    unistd::{Pid, chdir, getpid},
+    unistd::{Pid, getpid},
 };
 
 use super::{
     Inherited, Invocation,
+    directory::Left,
     event::{Event, Outcome, Which},
     exec::Exec,
     manners::{CleanUp, Manners, Session, Subreaper, Suspends},
@@ -55,6 +56,8 @@ struct Engine<'a> {
     beginning: Beginning<'a>,
     clock: Instant,
     is_pid_1: bool,
+    /// Whether the program's group was given the terminal.
+    foreground: bool,
     /// The program, until it is reaped: from then on its number may be another process'.
     program: Option<Pid>,
     /// Signals of which one more is the kernel's word about the terminal that was given up.
@@ -65,6 +68,8 @@ struct Engine<'a> {
     /// The watch over a drain that may end early.
     watch: Option<(Watch, ProcNet)>,
     commands: [Option<Launched>; 2],
+    /// The program's group, if it has ended while the others of it were told to.
+    told_group: Option<Pid>,
     stragglers: Stragglers,
     signals_since_reaping: u32,
     said_not_sent: bool,
@@ -92,19 +97,22 @@ impl<'a> Engine<'a> {
                 Err(errno) => say(&Event::NotDetached(errno)),
             }
         }
+        // Where a resized window means the end, the terminal must tell us of it and not the program.
+        let foreground = manners.session == Session::Group
+            && !plan.triggers.contains(Signal::WINCH)
+            && terminal::is_foreground();
         let beginning = Beginning {
             dispositions: manners.dispositions,
             mask: &inherited.mask,
             stop_signals: stop_signals(plan),
             ignores_children: signals::take_default(libc::SIGCHLD),
         };
+        let left = manners.leaves_directory.then(Left::leave);
         let launched = Launch {
             exec: &Exec::new(command),
             session: manners.session,
-            // Where a resized window means the end, the terminal must tell us and not the program of it.
-            foreground: manners.session == Session::Group
-                && !plan.triggers.contains(Signal::WINCH)
-                && terminal::is_foreground(),
+            directory: left.as_ref().and_then(|left| left.as_ref().ok()),
+            foreground,
             without_input: false,
             renames_listener: manners.renames_listener,
             beginning,
@@ -116,9 +124,7 @@ impl<'a> Engine<'a> {
         })?;
         let pid = launched.pid;
         say(&Event::Spawned { program, pid });
-        if manners.leaves_directory
-            && let Err(errno) = chdir("/")
-        {
+        if let Some(Err(errno)) = left {
             say(&Event::NotMoved(errno));
         }
         for told in launched.wait() {
@@ -140,12 +146,14 @@ impl<'a> Engine<'a> {
             beginning,
             clock,
             is_pid_1,
+            foreground,
             program: Some(pid),
             hand_off,
             stop: None,
             inputs: VecDeque::new(),
             watch: None,
             commands: [None, None],
+            told_group: None,
             stragglers: Stragglers::default(),
             signals_since_reaping: 0,
             said_not_sent: false,
@@ -301,6 +309,7 @@ impl<'a> Engine<'a> {
         let launched = Launch {
             exec: &Exec::new(command.map_or(&[], Command::words)),
             session: Session::Group,
+            directory: None,
             foreground: false,
             without_input: true,
             renames_listener: false,
@@ -337,7 +346,7 @@ impl<'a> Engine<'a> {
             return self.inputs.push_back(Input::Alone);
         }
         let before = self.stragglers.count();
-        let count = self.stragglers.end();
+        let count = self.stragglers.end(self.told_group);
         if count > before {
             self.say(&Event::Stragglers { count });
             if let Some(stop) = &mut self.stop {
@@ -395,6 +404,9 @@ impl<'a> Engine<'a> {
             self.say(&Event::Reaped { pid, end, program });
             if program {
                 // As long as it is not reaped its number is its group's and nobody else's.
+                if self.foreground {
+                    terminal::take_back_from(pid);
+                }
                 self.clean_up(pid);
                 self.program = None;
                 ended = Some(end);
@@ -411,6 +423,10 @@ impl<'a> Engine<'a> {
     }
 
     fn clean_up(&mut self, program: Pid) {
+        if self.stop.as_ref().is_some_and(Stop::has_told_group) {
+            self.told_group = Some(program);
+            return;
+        }
         match self.manners.clean_up {
             CleanUp::Term => {
                 let _ = signals::send(Pid::from_raw(-program.as_raw()), Signal::TERM);
@@ -462,9 +478,9 @@ impl<'a> Engine<'a> {
         // CONT has come, and is passed on to the program when its turn comes.
     }
 
-    fn give_terminal(&self, program: Pid) {
+    fn give_terminal(&mut self, program: Pid) {
         if self.manners.session == Session::Group && !self.plan.triggers.contains(Signal::WINCH) {
-            terminal::give_to(program);
+            self.foreground |= terminal::give_to(program);
         }
     }
 }

@@ -7,7 +7,7 @@ mod tests;
 
 use std::time::Duration;
 
-use fermata_stop_plan::{Signal, StopPlan};
+use fermata_stop_plan::{Scope, Signal, StopPlan};
 
 use super::{
     event::{Outcome, Which},
@@ -25,6 +25,9 @@ const FOR_THE_SIGNAL: Duration = Duration::from_secs(1);
 const LAST_COMMAND: Duration = Duration::from_secs(2);
 /// What processes that are left get when the program has ended.
 const STRAGGLERS: Duration = Duration::from_secs(5);
+/// What a group gets that was told to end, when the one that leads it has: it is a shell, and the others are what
+/// serves. With a budget they get all of it.
+const GROUP: Duration = Duration::from_mins(1);
 /// How long the end of a program that was killed is waited for: it may be stuck in the kernel.
 const AFTER_KILL: Duration = Duration::from_secs(1);
 
@@ -171,6 +174,12 @@ impl<'a> Stop<'a> {
     /// Whether the processes that are left are being waited for.
     pub(super) fn waits_for_stragglers(&self) -> bool {
         self.phase == Phase::Stragglers
+    }
+
+    /// Whether the program's whole group has got the signal that ends it. A further one could be taken for an order
+    /// to hurry, and TERM cuts off what QUIT lets finish.
+    pub(super) fn has_told_group(&self) -> bool {
+        self.plan.scope == Scope::Group && self.delivered.is_some()
     }
 
     /// What the stop came to. The caller adds how many processes were left.
@@ -344,7 +353,11 @@ impl<'a> Stop<'a> {
     }
 
     fn stragglers(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let until = self.within_budget(now + STRAGGLERS);
+        let until = match self.budget {
+            Some(budget) if self.has_told_group() => budget,
+            None if self.has_told_group() => now + GROUP,
+            _ => self.within_budget(now + STRAGGLERS),
+        };
         self.stragglers = Some(now);
         self.enter(Phase::Stragglers, now, Some(until));
         if until <= now {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use fermata_stop_plan::Signal;
-use nix::unistd::{Pid, getpid};
+use nix::unistd::{Pid, getpgid, getpid};
 
 use super::signals;
 
@@ -19,14 +19,16 @@ impl Stragglers {
         self.told.len()
     }
 
-    /// Tells each child to end that has not been told yet: others come when their own parents end. Returns how
-    /// many are told in all.
-    pub(super) fn end(&mut self) -> usize {
+    /// Tells each child to end that has not been told yet, be it alone or with its group: others come when their own
+    /// parents end. Returns how many are told in all.
+    pub(super) fn end(&mut self, told_group: Option<Pid>) -> usize {
         for pid in children() {
             if !self.told.contains(&pid) {
-                let _ = signals::send(pid, Signal::TERM);
-                // One that is stopped must go on to hear it.
-                let _ = signals::send(pid, Signal::CONT);
+                if told_group.is_none() || getpgid(Some(pid)).ok() != told_group {
+                    let _ = signals::send(pid, Signal::TERM);
+                    // One that is stopped must go on to hear it.
+                    let _ = signals::send(pid, Signal::CONT);
+                }
                 self.told.push(pid);
             }
         }

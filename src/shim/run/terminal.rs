@@ -26,11 +26,9 @@ pub(super) fn has_job_control() -> bool {
     tcgetpgrp(standard_input()).is_ok() && getsid(None) != Ok(getpid())
 }
 
-/// Gives the terminal to the program's group, if it is the init's to give.
-pub(super) fn give_to(group: Pid) {
-    if is_foreground() {
-        let _ = tcsetpgrp(standard_input(), group);
-    }
+/// Gives the terminal to the program's group, if it is the init's to give. Returns whether it was.
+pub(super) fn give_to(group: Pid) -> bool {
+    is_foreground() && tcsetpgrp(standard_input(), group).is_ok()
 }
 
 /// Takes the terminal back from the program's group, if it has it.

@@ -40,7 +40,8 @@ Stop:
 Signals:
   --rewrite PAIRS            what is passed on in the place of what: TERM:QUIT,HUP:0 (names or numbers;
                              0 drops; chains are not followed)
-  --signal-scope WHOM        who gets them: child, or group for all of its process group [child]
+  --signal-scope WHOM        who gets them: child, or group for all of its process group, such as a server
+                             that a shell has started [child]
 
 Other:
   -v, --verbose              also say each signal that is passed on, and each process that is reaped

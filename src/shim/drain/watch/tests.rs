@@ -252,6 +252,26 @@ fn pitfall_48_a_counter_that_wraps_or_begins_again_is_no_silence() {
 }
 
 #[test]
+fn a_long_quiet_time_is_watched_as_closely_and_remembered_in_parts() {
+    let closes = |now| Some(now < Duration::from_secs(9));
+    let mut script = Script::with(every(100, 0));
+    script.listens = &closes;
+    let (taken, ended) = script.play("5s..1h", 59 * 60, &[]);
+    assert!((9_000..=10_000).contains(&taken), "{taken} ms");
+    assert_eq!(ended, Ended::NothingListens);
+
+    let mut script = Script::with(every(100, 0));
+    let mut watch = Watch::new("5s..1h".parse().unwrap(), seconds(60), &[], Duration::ZERO);
+    while script.now < Duration::from_secs(119) {
+        script.now = watch.next_look();
+        assert_eq!(watch.look(script.now, &mut script), None);
+        assert!(watch.recent.len() <= 66, "{}", watch.recent.len());
+    }
+    let seen: u64 = watch.recent.iter().map(|seen| seen.traffic).sum();
+    assert!((600..=620).contains(&seen), "{seen} in a minute");
+}
+
+#[test]
 fn connections_that_a_late_look_finds_together_are_still_the_probes() {
     // The hook was stopped for ten seconds.
     let mut script = Script::with(every(1_000, 400));

@@ -256,3 +256,10 @@ fn processes_that_are_left_get_five_seconds_or_the_rest_of_the_budget() {
     );
     assert_eq!(trace("--budget 3s", &[(1.0, app(0))])[2..3], ["3.0 kill stragglers"]);
 }
+
+#[test]
+fn a_group_that_was_told_gets_all_of_the_budget_when_its_shell_has_ended() {
+    let group = |budget: &str| trace(&format!("--signal-scope group {budget}"), &[(0.1, app(143))]);
+    assert_eq!(group("--budget 30s")[1..3], ["0.1 end stragglers", "30.0 kill stragglers"]);
+    assert_eq!(group("")[1..3], ["0.1 end stragglers", "60.1 kill stragglers"]);
+}

@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use super::process::{
-    Running, as_pid_1, call, children, group_and_session, init, send, status, wait_for, wait_for_state,
+    Running, as_pid_1, call, children, group_and_session, init, is_alive, send, wait_for, wait_for_state,
     wait_until_it_goes_on,
 };
 
@@ -112,7 +112,7 @@ fn the_program_leads_a_session_unless_told_otherwise() {
 }
 
 /// A shell that waits for another one, so that there is somebody besides the program.
-const TWO: &str = "trap 'exit 0' TERM; sh -c 'trap \"echo told; exit 0\" TERM; echo ready; while :; do sleep 0.01; done' & \
+const TWO: &str = "trap 'exit 0' TERM; sh -c 'trap \"echo told; exit 0\" TERM; echo ready; for i in $(seq 3000); do sleep 0.01; done' & \
                    wait; wait";
 
 #[test]
@@ -136,7 +136,7 @@ fn alone_the_program_hears_of_a_signal() {
         running.signal(15);
         // The init does not clean up either: the other one goes on until it is told.
         assert_eq!(running.ends(), 0);
-        assert!(status(other, "State").is_some_and(|state| state.starts_with(['R', 'S'])));
+        assert!(is_alive(other));
         send(other, 15);
         assert_eq!(running.line(), "told");
         assert!(running.has_ended_output());
@@ -145,7 +145,7 @@ fn alone_the_program_hears_of_a_signal() {
 
 #[test]
 fn what_the_program_leaves_in_its_group_gets_term_as_it_is_rewritten() {
-    const LEAVES: &str = "sh -c 'trap \"echo TERM; exit\" TERM; trap \"echo USR1; exit\" USR1; echo ready; while :; do sleep 0.01; done' & \
+    const LEAVES: &str = "sh -c 'trap \"echo TERM; exit\" TERM; trap \"echo USR1; exit\" USR1; echo ready; for i in $(seq 3000); do sleep 0.01; done' & \
          read go";
     for (rewrite, told) in [("1:1", "TERM"), ("15:10", "USR1"), ("15:0", "nothing")] {
         let mut command = dumb_init(&["-r", rewrite, "sh", "-c", LEAVES]);
@@ -159,7 +159,7 @@ fn what_the_program_leaves_in_its_group_gets_term_as_it_is_rewritten() {
         // `read` fails at the end of its input.
         assert_eq!(running.ends(), 1, "{rewrite}");
         if told == "nothing" {
-            assert!(status(other, "State").is_some_and(|state| !state.starts_with('Z')));
+            assert!(is_alive(other));
             send(other, 15);
             assert_eq!(running.line(), "TERM");
         } else {
@@ -208,12 +208,9 @@ fn a_command_that_cannot_be_run_ends_it_as_in_a_shell() {
 #[test]
 fn the_init_leaves_the_directory_and_the_program_stays() {
     for mode in MODES {
-        let mut command = dumb_init(mode);
-        command
-            .args(["sh", "-c", "readlink /proc/$PPID/cwd && readlink /proc/$$/cwd"])
-            .current_dir("/proc/self");
+        let script = "readlink /proc/$PPID/cwd /proc/$$/cwd";
         let here = fs::canonicalize("/usr/bin").unwrap();
-        let (code, output, _) = call(command.current_dir(&here));
+        let (code, output, _) = call(dumb_init(mode).args(["sh", "-c", script]).current_dir(&here));
         assert_eq!((code, output), (0, format!("/\n{}\n", here.display())));
     }
 }
@@ -281,7 +278,7 @@ fn each_signal_is_said_with_what_became_of_it() {
     assert_eq!(running.line(), "18");
     let error = running.error();
     let (_, signals) = error.split_once("setsid complete.\n").unwrap();
-    let (signals, end) = signals.split_once("[dumb-init] Received signal 17.\n").unwrap();
+    let (signals, end) = signals.split_once("[dumb-init] Suspending self due to TTY signal.\n").unwrap();
     assert_eq!(
         signals,
         "\
@@ -301,7 +298,6 @@ fn each_signal_is_said_with_what_became_of_it() {
 [dumb-init] Received signal 20.
 [dumb-init] Translating signal 20 to 19.
 [dumb-init] Forwarded signal 19 to children.
-[dumb-init] Suspending self due to TTY signal.
 "
     );
     assert!(
@@ -320,7 +316,7 @@ fn as_pid_1_it_reaps_and_passes_on() {
     assert_eq!((code, output.as_str()), (7, "orphan\n"));
     let mut running = Running::start(&mut as_pid_1(
         "dumb-init",
-        &["sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.01; done"],
+        &["sh", "-c", "trap 'exit 9' TERM; echo ready; for i in $(seq 3000); do sleep 0.01; done"],
     ));
     running.until("ready");
     send(running.program(), 15);
@@ -334,8 +330,10 @@ fn the_program_begins_with_nothing_ignored_or_blocked() {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(shim).args(["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]);
     let (_, output, _) = call(&mut command);
-    let sets: Vec<u64> =
-        output.lines().map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap()).collect();
+    let sets: Vec<u64> = output
+        .lines()
+        .map(|line| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap())
+        .collect();
     // libc keeps 32 and 33 to itself, so that nobody can set them.
     assert_eq!(sets.iter().map(|set| set & !(0b11 << 31)).collect::<Vec<_>>(), [0, 0], "{output}");
 }

@@ -8,17 +8,17 @@ use nix::libc;
 const ASKED: &str = "FERMATA_PRINTS_SIGNALS";
 
 /// What it prints when every signal is caught.
-pub const READY: &str = "ready";
+pub(crate) const READY: &str = "ready";
 
 /// Its command line.
-pub fn words() -> Vec<OsString> {
+pub(crate) fn words() -> Vec<OsString> {
     let program = env::current_exe().unwrap().into_os_string();
     let test = "printer::prints_signals_where_it_is_asked_to";
     [program].into_iter().chain(["--exact", test, "--nocapture"].map(OsString::from)).collect()
 }
 
 /// Makes what a command starts be the program.
-pub fn ask(command: &mut Command) {
+pub(crate) fn ask(command: &mut Command) {
     command.env(ASKED, "1");
 }
 

@@ -1,7 +1,6 @@
 //! An init as a process under test. Nothing that it started outlives the value.
 
 use std::{
-    ffi::OsStr,
     fs,
     io::{BufRead, BufReader, Read},
     os::unix::{fs::symlink, process::CommandExt},
@@ -20,10 +19,10 @@ use nix::libc;
 use super::printer;
 
 /// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The shim under another name, as a container's image would have it.
-pub fn shim(name: &str) -> PathBuf {
+pub(crate) fn shim(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dialects");
@@ -40,7 +39,7 @@ pub fn shim(name: &str) -> PathBuf {
 }
 
 /// A command for an init, called by its bare name and with none of its variables set.
-pub fn init(name: &str, words: &[&str]) -> Command {
+pub(crate) fn init(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new(shim(name));
     command.arg0(name).args(words).stdin(Stdio::null());
     for variable in VARIABLES {
@@ -50,7 +49,7 @@ pub fn init(name: &str, words: &[&str]) -> Command {
 }
 
 /// The variables that the inits read.
-pub const VARIABLES: [&str; 6] = [
+pub(crate) const VARIABLES: [&str; 6] = [
     "DUMB_INIT_DEBUG",
     "DUMB_INIT_SETSID",
     "TINI_SUBREAPER",
@@ -60,7 +59,7 @@ pub const VARIABLES: [&str; 6] = [
 ];
 
 /// The same init as the first process of a PID namespace of its own.
-pub fn as_pid_1(name: &str, words: &[&str]) -> Command {
+pub(crate) fn as_pid_1(name: &str, words: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
     command.arg(shim(name)).args(words).stdin(Stdio::null());
@@ -71,13 +70,13 @@ pub fn as_pid_1(name: &str, words: &[&str]) -> Command {
 }
 
 /// Runs a command to its end: its exit code, output and error.
-pub fn call(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn call(command: &mut Command) -> (i32, String, String) {
     let (code, output, error) = call_for_bytes(command);
     (code, String::from_utf8(output).unwrap(), String::from_utf8(error).unwrap())
 }
 
 /// The same, for output that may be anything.
-pub fn call_for_bytes(command: &mut Command) -> (i32, Vec<u8>, Vec<u8>) {
+pub(crate) fn call_for_bytes(command: &mut Command) -> (i32, Vec<u8>, Vec<u8>) {
     let mut child = Tree(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let read = |mut stream: Box<dyn Read + Send>| {
         thread::spawn(move || {
@@ -116,30 +115,38 @@ impl Drop for Tree {
 }
 
 /// A process that runs, with its output as lines.
-pub struct Running {
+pub(crate) struct Running {
     tree: Tree,
     lines: Receiver<String>,
-    error: Option<thread::JoinHandle<String>>,
+    error: thread::JoinHandle<String>,
 }
 
 impl Running {
     /// Starts a command.
-    pub fn start(command: &mut Command) -> Self {
-        let mut tree = Tree(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-        let output = BufReader::new(tree.0.stdout.take().unwrap());
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_on(command, Stdio::piped(), Stdio::piped())
+    }
+
+    /// Starts a command that writes elsewhere.
+    pub(crate) fn start_on(command: &mut Command, output: Stdio, error: Stdio) -> Self {
+        let mut tree = Tree(command.stdout(output).stderr(error).spawn().unwrap());
         let (sender, lines) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut stream = tree.0.stderr.take().unwrap();
+        if let Some(output) = tree.0.stdout.take().map(BufReader::new) {
+            thread::spawn(move || {
+                output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            });
+        }
+        let stream = tree.0.stderr.take();
         let error = thread::spawn(move || {
             let mut text = String::new();
-            let _ = stream.read_to_string(&mut text);
+            let _ = stream.map(|mut stream| stream.read_to_string(&mut text));
             text
         });
-        Self { tree, lines, error: Some(error) }
+        Self { tree, lines, error }
     }
 
     /// Starts an init with the program that prints signals below it, and waits until that is ready.
-    pub fn printer(command: &mut Command) -> Self {
+    pub(crate) fn printer(command: &mut Command) -> Self {
         printer::ask(command.args(printer::words()));
         let running = Self::start(command);
         running.until(printer::READY);
@@ -147,22 +154,22 @@ impl Running {
     }
 
     /// Its pid.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.tree.pid()
     }
 
     /// The pid of its only child.
-    pub fn program(&self) -> i32 {
+    pub(crate) fn program(&self) -> i32 {
         wait_for("a child", || children(self.pid()).first().copied())
     }
 
     /// Sends a signal to it.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         send(self.pid(), signal);
     }
 
     /// The next line of its output.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => panic!("waited in vain for a line"),
@@ -171,32 +178,32 @@ impl Running {
     }
 
     /// Waits for a line of its output, and returns what came with it.
-    pub fn until(&self, expected: &str) {
+    pub(crate) fn until(&self, expected: &str) {
         while !self.line().contains(expected) {}
     }
 
     /// Whether nothing is left to be read, because all writers are gone.
-    pub fn has_ended_output(&self) -> bool {
+    pub(crate) fn has_ended_output(&self) -> bool {
         matches!(self.lines.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected))
     }
 
     /// Waits for the end, and returns the exit code.
-    pub fn ends(&mut self) -> i32 {
+    pub(crate) fn ends(&mut self) -> i32 {
         wait_for("the end", || self.tree.0.try_wait().unwrap()).code().unwrap()
     }
 
     /// Ends all below it, waits for its own end, and returns what it said on standard error.
-    pub fn error(mut self) -> String {
+    pub(crate) fn error(mut self) -> String {
         for pid in descendants(self.pid()) {
             send(pid, libc::SIGKILL);
         }
         self.ends();
-        self.error.take().unwrap().join().unwrap()
+        self.error.join().unwrap()
     }
 }
 
 /// Sends a signal.
-pub fn send(pid: i32, signal: i32) {
+pub(crate) fn send(pid: i32, signal: i32) {
     assert!(pid > 1, "no test signals {pid}");
     #[expect(unsafe_code, reason = "nix sends no real-time signals")]
     // SAFETY: the call takes numbers. A process that has ended meanwhile is no mistake.
@@ -206,7 +213,7 @@ pub fn send(pid: i32, signal: i32) {
 }
 
 /// Waits until there is a value.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(value) = look() {
@@ -218,27 +225,32 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Waits until a process is in a state, as `/proc` writes it: `T` for stopped.
-pub fn wait_for_state(pid: i32, state: &str) {
+pub(crate) fn wait_for_state(pid: i32, state: &str) {
     wait_for(&format!("{pid} to be {state}"), || {
         status(pid, "State").is_some_and(|seen| seen.starts_with(state)).then_some(())
     });
 }
 
 /// Waits until a process is neither stopped nor gone.
-pub fn wait_until_it_goes_on(pid: i32) {
+pub(crate) fn wait_until_it_goes_on(pid: i32) {
     wait_for(&format!("{pid} to go on"), || {
         status(pid, "State").is_some_and(|seen| seen.starts_with(['R', 'S'])).then_some(())
     });
 }
 
+/// Whether a process is there and has not ended.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
+}
+
 /// The children of a process.
-pub fn children(pid: i32) -> Vec<i32> {
+pub(crate) fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// All processes below a process.
-pub fn descendants(pid: i32) -> Vec<i32> {
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     let mut all = children(pid);
     let mut index = 0;
     while index < all.len() {
@@ -249,14 +261,14 @@ pub fn descendants(pid: i32) -> Vec<i32> {
 }
 
 /// One field of `/proc/PID/status`.
-pub fn status(pid: i32, field: &str) -> Option<String> {
+pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
 /// The process group and the session of a process.
-pub fn group_and_session(pid: i32) -> (i32, i32) {
+pub(crate) fn group_and_session(pid: i32) -> (i32, i32) {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<i32> = stat
         .rsplit_once(')')
@@ -271,7 +283,7 @@ pub fn group_and_session(pid: i32) -> (i32, i32) {
 }
 
 /// Runs a closure in the child, between the fork and the execution.
-pub fn before_exec(command: &mut Command, act: impl Fn() + Send + Sync + 'static) {
+pub(crate) fn before_exec(command: &mut Command, act: impl Fn() + Send + Sync + 'static) {
     #[expect(unsafe_code, reason = "only a few calls are safe there")]
     // SAFETY: all that the tests do there is to call the system.
     unsafe {
@@ -280,10 +292,4 @@ pub fn before_exec(command: &mut Command, act: impl Fn() + Send + Sync + 'static
             Ok(())
         });
     }
-}
-
-/// A word that is not UTF-8, or any other.
-pub fn word(bytes: &[u8]) -> &OsStr {
-    use std::os::unix::ffi::OsStrExt;
-    OsStr::from_bytes(bytes)
 }

@@ -3,12 +3,15 @@
 use std::{
     ffi::OsString,
     fs,
+    os::fd::OwnedFd,
     os::unix::{ffi::OsStringExt, fs::PermissionsExt, process::CommandExt},
     path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::shim::{PLACES, Place, SHIM, Shim, children, comm, command, send, status, wait_for};
 
@@ -366,37 +369,73 @@ fn pitfall_10_sockets_that_are_passed_on_are_for_the_program() {
     assert_eq!(output.stdout, b"77\n", "another's is left alone");
 }
 
+/// A log that is a pipe, with a name or without, full to the last byte or without a reader. What is returned second
+/// keeps it so.
+fn bad_log(named: bool, broken: bool) -> (fs::File, Option<fs::File>) {
+    use std::io::Write;
+    let (reader, mut writer) = if named {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let both = || fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let hold = both();
+        (fs::File::open(&path).unwrap(), {
+            let writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+            drop(hold);
+            writer
+        })
+    } else {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (fs::File::from(OwnedFd::from(reader)), fs::File::from(OwnedFd::from(writer)))
+    };
+    if broken {
+        return (writer, None);
+    }
+    let flags = OFlag::from_bits_retain(fcntl(&writer, FcntlArg::F_GETFL).unwrap());
+    fcntl(&writer, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
+    (writer, Some(reader))
+}
+
 #[test]
 fn pitfall_11_a_log_that_nobody_reads_never_blocks_and_a_broken_one_never_kills() {
-    use std::io::Write;
-    for broken in [false, true] {
-        let (reader, mut writer) = std::io::pipe().unwrap();
-        if broken {
-            drop(reader);
-        } else {
-            // Filled to the last byte, and never read while the shim runs.
-            let fill = writer.try_clone().unwrap();
-            let flags = nix::fcntl::OFlag::from_bits_retain(
-                nix::fcntl::fcntl(&fill, nix::fcntl::FcntlArg::F_GETFL).unwrap(),
-            );
-            let set = |flags| nix::fcntl::fcntl(&fill, nix::fcntl::FcntlArg::F_SETFL(flags)).unwrap();
-            set(flags | nix::fcntl::OFlag::O_NONBLOCK);
-            while writer.write(&[b'x'; 4096]).is_ok() {}
-            while writer.write(b"x").is_ok() {}
-            set(flags);
-            std::mem::forget(reader);
-        }
-        let mut command =
-            command(Place::Subreaper, ["--verbose", "--drain", "1s", "--exit-code", "9", "--", "sh", "-c"]);
+    for (named, broken) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (log, _reader) = bad_log(named, broken);
+        let flags = ["--verbose", "--drain", "1s", "--exit-code", "9", "--", "sh", "-c"];
+        let mut command = command(Place::Subreaper, flags);
         command.arg("trap 'exit 0' TERM; echo up; while :; do sleep 0.01; done");
-        let mut child = command.stdout(Stdio::piped()).stderr(writer.try_clone().unwrap()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log.try_clone().unwrap()).spawn().unwrap();
         std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 3]).unwrap();
         let pid = i32::try_from(child.id()).unwrap();
         send(pid, 28);
         send(pid, 15);
         let ended = wait_for("the end", || child.try_wait().unwrap());
-        assert_eq!(ended.code(), Some(9), "broken: {broken}");
+        assert_eq!(ended.code(), Some(9), "named: {named}, broken: {broken}");
+        let flags = OFlag::from_bits_retain(fcntl(&log, FcntlArg::F_GETFL).unwrap());
+        assert!(!flags.contains(OFlag::O_NONBLOCK), "the flags that all share are left alone");
     }
+}
+
+#[test]
+fn a_log_of_any_kind_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file, appended to and not; a pipe with a name.
+    for (redirection, before) in [(">>", "before\n"), (">", "")] {
+        let log = folder.path().join("log");
+        fs::write(&log, "before\n").unwrap();
+        let script = format!("exec \"$0\" run -- /none 2{redirection}{}", log.display());
+        let ended = Command::new("bash").args(["-c", &script, SHIM]).status().unwrap();
+        assert_eq!(ended.code(), Some(127));
+        let expected = format!("{before}fermata-shim: cannot run \"/none\": there is no such file\n");
+        assert_eq!(fs::read_to_string(&log).unwrap(), expected);
+    }
+    let named = folder.path().join("named");
+    nix::unistd::mkfifo(&named, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let script = format!("\"$0\" run -- /none 2>{0} & cat {0}; wait", named.display());
+    let output = Command::new("bash").args(["-c", &script, SHIM]).output().unwrap();
+    assert_eq!(output.stdout, b"fermata-shim: cannot run \"/none\": there is no such file\n");
 }
 
 #[test]

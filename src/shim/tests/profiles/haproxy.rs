@@ -32,11 +32,16 @@ fn command(site: &Site) -> Vec<String> {
 }
 
 /// Whether the master only waits for its worker. To become that it executes itself once more when the worker answers
-/// already, and forgets a signal that it got until then.
+/// already, and forgets a signal that it gets before it waits.
 fn is_waiting(site: &Site) -> bool {
     site.processes().iter().any(|(pid, _)| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let file = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let environment = file("environ");
+        let status = file("status");
+        let status = String::from_utf8_lossy(&status);
         String::from_utf8_lossy(&environment).contains("HAPROXY_MWORKER_WAIT_ONLY=1")
+            && status.contains("\nState:\tS")
+            && status.contains("\nSigBlk:\t0000000000000000")
     })
 }
 

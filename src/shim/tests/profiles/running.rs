@@ -34,6 +34,8 @@ impl<'a> Running<'a> {
             .arg("--")
             .args(command)
             .current_dir(site.path("."))
+            // Not all clean up behind them.
+            .env("TMPDIR", site.path("."))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -3,7 +3,7 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use anyhow::Context as _;
@@ -46,10 +46,10 @@ impl Contender {
         &self.program
     }
 
-    /// The init over a program, as a child of this process.
+    /// The init over a program, as a child of this process. What it says of its end is not wanted.
     pub(super) fn over(&self, program: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(self.words).arg(program).args(args);
+        command.args(self.words).arg(program).args(args).stderr(Stdio::null());
         command
     }
 
