@@ -60,8 +60,7 @@ Pod/web in default  pod.yaml:1:1
 
   grace period 30s -> 40s: the drain of container app (pod annotation)
   warning: container own: no drain (own-pre-stop): its httpGet preStop hook
-    stays as it is; let its endpoint wait 20s and set own.fermata.dev/drain: 0,
-    or remove it
+    stays as it is; set fermata.dev/shim to hook to run it after a drain of 20s
 
 Job/j in default  pod.yaml:19:1
   left alone (owned-by-job): a Job's Pod takes no traffic; annotate the Job's
