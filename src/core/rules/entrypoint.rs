@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use fermata_stop_plan::{ExitCodes, Rewrite, Scope};
+use fermata_stop_plan::{Rewrite, Scope};
 
 use crate::{
     pod::Container,
@@ -34,8 +34,6 @@ pub(super) struct OwnInit {
     pub(super) rewrite: Rewrite,
     /// Whom it signals.
     pub(super) scope: Option<Scope>,
-    /// What it reports.
-    pub(super) exit_codes: Option<ExitCodes>,
 }
 
 /// What comes of a container's entrypoint.

@@ -119,12 +119,17 @@ fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Ent
     let implied = if found.is_shell { Scope::Group } else { of_init.unwrap_or(of_profile.scope) };
     let said = resolved.signal_scope(name).filter(|said| found.is_shell || beats_profile(said.layer));
     plan.scope = said.map_or(implied, |said| said.value);
-    let said = resolved.exit_code(name).filter(|said| beats_profile(said.layer));
-    if let Some(codes) = said.map(|said| said.value).or(found.init.exit_codes.as_ref()) {
-        plan.exit_codes = codes.clone();
+    if let Some(said) = resolved.exit_code(name).filter(|said| beats_profile(said.layer)) {
+        plan.exit_codes = said.value.clone();
     }
     if let Some(Ok(signal)) = container.stop_signal().map(str::parse) {
         plan.triggers = plan.triggers.union(SignalSet::of(&[signal]));
+        // Whatever the runtime is told to send, it means the end, and the server ends by the profile's signal.
+        if let Some(profile) = profile.filter(|_| plan.rewrite.iter().all(|(from, _)| from != signal))
+            && profile.value.delivers != signal
+        {
+            plan.rewrite.set(signal, Some(profile.value.delivers));
+        }
     }
     plan.status_command = resolved.status_command(name).cloned();
     plan.stop_command = resolved.stop_command(name).cloned();
