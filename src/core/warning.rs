@@ -337,7 +337,7 @@ impl fmt::Display for Mistake {
             Self::UnknownKey { annotation, nearest: None, .. } => {
                 let known: Vec<_> = TABLE.iter().map(|row| row.name).collect();
                 // The list is the way out, and must not be cut off.
-                write!(f, "there is no annotation {}; known are {}", cut(annotation, 56), known.join(", "))
+                write!(f, "there is no annotation {}; known are {}", cut(annotation, 44), known.join(", "))
             }
             Self::NotPerContainer { annotation, key } => {
                 write!(f, "{annotation}: {key} is for the whole Pod; write it without the container's name")

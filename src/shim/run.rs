@@ -1,5 +1,6 @@
 //! The init: runs a program, passes signals on to it, reaps, and ends it by its stop plan.
 
+mod directory;
 mod engine;
 mod event;
 mod exec;

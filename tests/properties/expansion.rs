@@ -18,7 +18,7 @@ pub(crate) fn expanded(word: &str) -> String {
         } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|open| open.split_once(')')) {
             match VARIABLES.iter().find(|(known, _)| *known == name) {
                 Some((_, value)) => out.push_str(value),
-                None => out.push_str(&format!("$({name})")),
+                None => out.extend(["$(", name, ")"]),
             }
             rest = after;
         } else {

@@ -54,8 +54,13 @@ pub(super) fn containers<'a>(
             let asks_for_shim = plan.shim_asked.value > ShimMode::Off;
             let means = Means {
                 native_sleep: settings.has_native_sleep(),
-                shim: asks_for_shim && delivery.reaches(container).is_ok(),
-                own_shim: hook::program(container) != PROGRAM || delivery.has_reached(container),
+                shim: if asks_for_shim && delivery.reaches(container).is_ok() {
+                    Shim::Yes
+                } else if hook::program(container) != PROGRAM || delivery.has_reached(container) {
+                    Shim::OwnHook
+                } else {
+                    Shim::No
+                },
                 // Its counters would be those of the whole node.
                 ranges: !pod.is_host_network(),
             };
@@ -112,12 +117,21 @@ fn limit(asked: Drain, settings: &Settings<'_>, ceiling: Option<i64>) -> Option<
 struct Means {
     /// The API server has native sleep.
     native_sleep: bool,
-    /// The container may have the shim, and gets it where it is of use.
-    shim: bool,
-    /// The container has it, for the shim's hook that it came with.
-    own_shim: bool,
+    /// Whether the container can have the shim.
+    shim: Shim,
     /// New connections can be counted, so that a range can end early.
     ranges: bool,
+}
+
+/// Whether a container can have the shim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shim {
+    /// It cannot, or was not meant to.
+    No,
+    /// It has it, for the shim's hook that it came with, and for no other use.
+    OwnHook,
+    /// It gets it where it is of use.
+    Yes,
 }
 
 /// What comes of a container's drain, and the shim's hook where that does it.
@@ -141,7 +155,7 @@ fn decide(
         return skipped(ContainerSkip::NoRoom);
     }
     let own = hook.as_shim();
-    let shim = means.shim || own.is_some() && means.own_shim;
+    let shim = means.shim == Shim::Yes || own.is_some() && means.shim == Shim::OwnHook;
     let drain = if means.ranges && shim { wanted } else { Drain::fixed(wanted.most()) };
     let by_shim = |then| Some(PreStop { drain, then, ..PreStop::default() });
     match (hook, drain_before) {
@@ -150,10 +164,10 @@ fn decide(
         (_, Some(_)) if own.is_some_and(|own| own.then.is_some()) => skipped(ContainerSkip::OwnPreStop),
         (Hook::None, _) if means.native_sleep && !drain.is_range() => (Outcome::Added(drain), None),
         (_, Some(_)) if means.native_sleep && !drain.is_range() => (Outcome::Raised(drain), None),
-        (Hook::None, _) if means.shim => (Outcome::Added(drain), by_shim(None)),
-        (_, Some(_)) if means.shim => (Outcome::Raised(drain), by_shim(None)),
+        (Hook::None, _) if means.shim == Shim::Yes => (Outcome::Added(drain), by_shim(None)),
+        (_, Some(_)) if means.shim == Shim::Yes => (Outcome::Raised(drain), by_shim(None)),
         (Hook::None, _) | (_, Some(_)) => skipped(ContainerSkip::NeedsShim),
-        (_, None) if means.shim => match hook::after_drain(hook, container) {
+        (_, None) if means.shim == Shim::Yes => match hook::after_drain(hook, container) {
             Some(then) if !wanted.most().is_zero() => (Outcome::Added(drain), by_shim(Some(then))),
             _ => skipped(ContainerSkip::OwnPreStop),
         },

@@ -10,7 +10,7 @@ use fermata_stop_plan::{ExitCodes, Rewrite, Scope};
 
 use crate::{
     pod::Container,
-    settings::{Images, Resolved},
+    settings::{Images, Layer, Resolved, Sourced},
     shim,
     skip::ShimSkip,
 };
@@ -60,7 +60,10 @@ pub(super) fn find<'c>(
 ) -> Result<Found<'c>, ShimSkip> {
     let words: Vec<Cow<'c, str>> = if container.command().len() > 0 {
         container.command().map(Cow::Borrowed).collect()
-    } else if let Some(entrypoint) = resolved.entrypoint(container.name(), alone) {
+    } else if let Some(Sourced { value: entrypoint, layer }) = resolved.entrypoint(container.name()) {
+        if !alone && layer < Layer::Container {
+            return Err(ShimSkip::EntrypointUnknown);
+        }
         entrypoint.words().iter().map(|word| Cow::Owned(escaped(&word.to_string_lossy()))).collect()
     } else if let Some(config) = images.find(container.image()) {
         let cmd = if container.args().len() == 0 { config.cmd.as_slice() } else { &[] };
@@ -166,6 +169,10 @@ fn own_init(words: &[Cow<'_, str>], first_arg: Option<&str>) -> (usize, OwnInit)
             return none;
         }
     }
+    // Without a program it does what it does: it prints its help.
+    if taken >= words.len() && first_arg.is_none() {
+        return none;
+    }
     // Its options may go on in `args`, which are not ours to take apart.
     if !closed && first_arg.is_none_or(|arg| arg.starts_with('-')) {
         return none;
@@ -213,6 +220,7 @@ mod tests {
         for (words, first_arg) in [
             (&["app", "dumb-init"][..], None),
             (&["dumb-init"], None),
+            (&["tini", "--"], None),
             (&["dumb-init"], Some("--rewrite")),
             (&["dumb-init", "-r", "15:3junk", "app"], None),
             (&["dumb-init", "-vr15:3", "app"], None),

@@ -44,12 +44,11 @@ pub(super) fn containers(
                 let budget = budget(container, planned, grace);
                 ShimOutcome::Init(Box::new(wrapped(container, resolved, found, budget)))
             }
-            (Ok(()), Some(Err(reason))) => ShimOutcome::Skipped(reason),
             (Ok(()), None) if has_hook => ShimOutcome::Hook,
             // There is nothing that it would do.
             (Ok(()), None) => ShimOutcome::Off,
             (Err(_), None) if !is_missed(planned) => ShimOutcome::Off,
-            (Err(reason), _) => ShimOutcome::Skipped(reason),
+            (Ok(()), Some(Err(reason))) | (Err(reason), _) => ShimOutcome::Skipped(reason),
         };
     }
 }

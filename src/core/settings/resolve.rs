@@ -81,11 +81,10 @@ impl<'a, 'b> Resolved<'a, 'b> {
         self.of_container(container, |values| values.exit_code.as_ref())
     }
 
-    /// What the image starts, if anybody said. What is said for more than one container counts only for one that is
-    /// `alone` in its Pod.
-    pub(crate) fn entrypoint(&self, container: &str, alone: bool) -> Option<&'b Command> {
+    /// What the image starts, if anybody said.
+    pub(crate) fn entrypoint(&self, container: &str) -> Option<Sourced<&'b Command>> {
         let said = self.of_container(container, |values| values.entrypoint.as_ref())?;
-        if alone || said.layer == Layer::Container { said.value.as_ref() } else { None }
+        said.value.as_ref().map(|value| Sourced { value, layer: said.layer })
     }
 
     /// The names of the containers to drain, if anybody said.

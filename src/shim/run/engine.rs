@@ -14,11 +14,12 @@ use nix::{
     errno::Errno,
     libc,
     sys::prctl,
-    unistd::{Pid, chdir, getpid},
+    unistd::{Pid, getpid},
 };
 
 use super::{
     Inherited, Invocation,
+    directory::Left,
     event::{Event, Outcome, Which},
     exec::Exec,
     manners::{CleanUp, Manners, Session, Subreaper, Suspends},
@@ -106,9 +107,11 @@ impl<'a> Engine<'a> {
             stop_signals: stop_signals(plan),
             ignores_children: signals::take_default(libc::SIGCHLD),
         };
+        let left = manners.leaves_directory.then(Left::leave);
         let launched = Launch {
             exec: &Exec::new(command),
             session: manners.session,
+            directory: left.as_ref().and_then(|left| left.as_ref().ok()),
             foreground,
             without_input: false,
             renames_listener: manners.renames_listener,
@@ -121,9 +124,7 @@ impl<'a> Engine<'a> {
         })?;
         let pid = launched.pid;
         say(&Event::Spawned { program, pid });
-        if manners.leaves_directory
-            && let Err(errno) = chdir("/")
-        {
+        if let Some(Err(errno)) = left {
             say(&Event::NotMoved(errno));
         }
         for told in launched.wait() {
@@ -308,6 +309,7 @@ impl<'a> Engine<'a> {
         let launched = Launch {
             exec: &Exec::new(command.map_or(&[], Command::words)),
             session: Session::Group,
+            directory: None,
             foreground: false,
             without_input: true,
             renames_listener: false,

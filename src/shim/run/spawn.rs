@@ -19,6 +19,7 @@ use nix::{
 };
 
 use super::{
+    directory::Left,
     exec::{Exec, exit_code},
     manners::{Dispositions, Session},
     signals,
@@ -30,6 +31,8 @@ pub(super) struct Launch<'a> {
     pub(super) exec: &'a Exec,
     /// Where it lives.
     pub(super) session: Session,
+    /// Where it is, if that is not where the init is.
+    pub(super) directory: Option<&'a Left>,
     /// Whether its group becomes the terminal's foreground.
     pub(super) foreground: bool,
     /// Whether its standard input is empty.
@@ -105,7 +108,10 @@ impl Launch<'_> {
             rename_listener();
         }
         self.beginning.restore();
-        let errno = self.exec.execute();
+        let errno = match self.directory.map_or(Ok(()), Left::enter) {
+            Ok(()) => self.exec.execute(),
+            Err(errno) => errno,
+        };
         tell(Told::NotExecuted(errno));
         exit(exit_code(errno));
     }
@@ -201,7 +207,7 @@ impl Told {
 
 /// Gives a descriptor a number that is no standard stream's: where one of these is closed, the program must find
 /// it closed, and nobody may write into ours.
-fn out_of_the_way(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+pub(super) fn out_of_the_way(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     use std::os::fd::AsRawFd;
     if fd.as_raw_fd() > libc::STDERR_FILENO {
         return Ok(fd);

@@ -9,6 +9,8 @@ mod peers;
 mod printer;
 #[path = "dialects/process.rs"]
 mod process;
+#[path = "harness/skip.rs"]
+mod skip;
 #[path = "dialects/terminal.rs"]
 mod terminal;
 #[path = "dialects/tini.rs"]

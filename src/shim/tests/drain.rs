@@ -7,5 +7,7 @@ mod hook;
 mod network;
 #[path = "drain/own_hook.rs"]
 mod own_hook;
+#[path = "harness/skip.rs"]
+mod skip;
 #[path = "drain/traffic.rs"]
 mod traffic;

@@ -3,8 +3,8 @@
 //!
 //! A profile makes two claims, and each has its test here: that its signal lets requests finish, and that another one
 //! would not. The second one shows that the first can fail. Where a server is not installed, its tests pass without
-//! having looked, and `servers_that_are_missing_are_named` says so in one line; with `FERMATA_REQUIRE_SERVERS=1` it
-//! fails. `make servers` installs them.
+//! having looked, and `servers_that_are_missing_are_named` says so in one line; with `FERMATA_REQUIRE_ALL=1` it
+//! fails. `make peers` installs them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "profiles/apache.rs"]
@@ -39,6 +39,8 @@ mod server;
 mod sidekiq;
 #[path = "profiles/site.rs"]
 mod site;
+#[path = "harness/skip.rs"]
+mod skip;
 #[path = "profiles/spring.rs"]
 mod spring;
 #[path = "profiles/unicorn.rs"]

@@ -203,6 +203,7 @@ impl Inits {
             || "tini-static is not installed, which would be of the same kind".to_owned(),
             |tini_static| format!("tini-static, which is of the same kind, has {tini_static:.0} KiB"),
         );
+        let sending = inits.iter().map(|init| init.storm.sending_s()).fold(0.0, f64::max);
         let table = [
             format!("| | {} |\n|---|---:|---:|---:|\n", inits.map(|init| init.name).join(" | ")),
             row("size", &|init| format!("{:.3} MB", megabytes(init.size_bytes))),
@@ -221,7 +222,7 @@ impl Inits {
              turns in the same run. {starts} starts of `true`; {signals} times USR1 to the init, until the program \
              below has it in `sigwait`; `VmRSS` of the init with one program below, median of {memory_starts} starts \
              ({memory}). {orphans} processes whose parents have ended, to an init that is PID 1 of its namespace; \
-             the same with {storm_orphans} while {storm} signals come within a second, after which the program's exit \
+             the same with {storm_orphans} while {storm} signals come within {sending:.1} s, after which the program's exit \
              code must be right too. TERM from 0 to 5 ms after the start, {early} times for the shim and \
              {early_others} times for the others: lost is one after which the program still runs a second later.\n\n\
              {}",

@@ -182,9 +182,13 @@ impl Running {
         while !self.line().contains(expected) {}
     }
 
-    /// Whether nothing is left to be read, because all writers are gone.
+    /// Takes a line if there is one, and says whether there is none because all writers are gone.
     pub(crate) fn has_ended_output(&self) -> bool {
-        matches!(self.lines.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected))
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(_) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+            Err(RecvTimeoutError::Timeout) => panic!("the output does not end"),
+        }
     }
 
     /// Waits for the end, and returns the exit code.

@@ -203,8 +203,7 @@ fn the_suspend_key_suspends_the_job_and_fg_resumes_it() {
         Terminal::start(Command::new("sh").args(["-m", "-i"]).env("PS1", "$ ").env_remove("ENV"));
     terminal.shows("$ ");
     let shell = terminal.running.pid();
-    terminal
-        .types(&format!("{} -c sh -c 'echo ready; sleep 1000; echo over'\n", shim("dumb-init").display()));
+    terminal.types(&format!("{} -c sh -c 'echo ready; sleep 60; echo over'\n", shim("dumb-init").display()));
     terminal.shows("ready\n");
     let job = wait_for("the job", || children(shell).first().copied());
     terminal.types("\x1a");

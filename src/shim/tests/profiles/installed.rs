@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -58,14 +57,14 @@ pub(crate) fn postgres(name: &str) -> Option<PathBuf> {
     debian.or_else(|| program(name))
 }
 
-/// From the virtual environment that `make servers` makes for these pins.
+/// From the virtual environment that `make peers` makes for these pins.
 pub(crate) fn python(name: &str) -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")))?;
     let environments = fs::read_dir(cache.join("fermata")).ok()?;
     let complete = environments.flatten().map(|entry| entry.path()).filter(|place| {
         let pins = fs::read_to_string(place.join("complete")).unwrap_or_default();
-        pins == include_str!("requirements.txt")
+        pins == include_str!("../../../../tests/peers/requirements.txt")
     });
     complete.map(|place| place.join("bin").join(name)).find(|place| place.is_file())
 }
@@ -85,14 +84,11 @@ fn servers_that_are_missing_are_named() {
         return;
     }
     let said = format!(
-        "{} of {} profiles not verified: {}; not installed: {}; make servers installs them",
+        "{} of {} profiles not verified: {}; not installed: {}; make peers installs them",
         skipped.len(),
         PROFILES.len(),
         skipped.join(", "),
         missing.join(", ")
     );
-    let required = env::var_os("FERMATA_REQUIRE_SERVERS").is_some_and(|value| value == "1");
-    assert!(!required, "{said}");
-    // Not by a macro: the test runner keeps the output of those to itself where a test passes.
-    let _ = writeln!(io::stderr(), "{said}");
+    crate::skip::skip(&said);
 }

@@ -29,13 +29,21 @@ pub(super) struct Orphans {
     left: u32,
     /// Whether the init has told how its program had ended.
     exit_code_kept: bool,
-    seconds: f64,
+    /// How long the signals took to send, if there were any.
+    sending_s: f64,
+    /// Until the last one was reaped.
+    reaped_s: f64,
 }
 
 impl Orphans {
     /// How many were left, and the program itself if its end was lost.
     pub(super) fn left(&self) -> f64 {
         f64::from(self.left) + if self.exit_code_kept { 0.0 } else { 1.0 }
+    }
+
+    /// How long the signals took to send.
+    pub(super) fn sending_s(&self) -> f64 {
+        self.sending_s
     }
 
     /// For the report.
@@ -70,6 +78,7 @@ pub(super) fn storm(init: &Contender, signals: usize, count: usize) -> anyhow::R
     if signals > 0 {
         send(pid_1_below(&running)?, signals)?;
     }
+    let sending_s = if signals > 0 { started.elapsed().as_secs_f64() } else { 0.0 };
     // It counts when there is no more input.
     drop(running.stdin.take());
     let left = line()?.parse()?;
@@ -78,7 +87,8 @@ pub(super) fn storm(init: &Contender, signals: usize, count: usize) -> anyhow::R
         count,
         left,
         exit_code_kept: status.code() == Some(child::EXIT_CODE.into()),
-        seconds: started.elapsed().as_secs_f64(),
+        sending_s,
+        reaped_s: started.elapsed().as_secs_f64(),
     })
 }
 

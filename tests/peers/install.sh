@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Installs the servers that the profiles are verified against, on Debian and Ubuntu. Starts none of them.
+# Installs what the shim is tested against, on Debian and Ubuntu: the servers of the profiles, of which it starts none,
+# the inits that it can replace, and what packs its image.
 #
 # A second run finds all in place and asks no package registry.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-packages=(nginx apache2-bin haproxy php-fpm puma unicorn passenger ruby-sidekiq redis-server postgresql)
+packages=(dumb-init tini buildah
+	nginx apache2-bin haproxy php-fpm puma unicorn passenger ruby-sidekiq redis-server postgresql)
 # The JVM test compiles its program; any JDK that is there already will do, and so will any Node.
 command -v javac >/dev/null || packages+=(default-jdk-headless)
 command -v node >/dev/null || packages+=(nodejs)
@@ -21,10 +23,10 @@ install_packages() {
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	if [ "$(id -u)" -ne 0 ]; then
-		echo "servers: missing ${missing[*]}; root installs them" >&2
+		echo "peers: missing ${missing[*]}; root installs them" >&2
 		return 1
 	fi
-	echo "servers: installing ${missing[*]}"
+	echo "peers: installing ${missing[*]}"
 	forbid_services
 	# No update where the lists are good enough: a refused version is what tells that they are not.
 	apt_get install "${missing[@]}" || { apt_get update && apt_get install "${missing[@]}"; }
@@ -54,7 +56,7 @@ install_python_servers() {
 	pins=$(sha256sum "$here/requirements.txt" | cut -c1-16)
 	python="${XDG_CACHE_HOME:-$HOME/.cache}/fermata/servers-$pins"
 	! cmp --quiet "$here/requirements.txt" "$python/complete" || return 0
-	echo "servers: installing $(grep -E '^(gunicorn|uvicorn)' "$here/requirements.txt" | paste -sd ' ') into $python"
+	echo "peers: installing $(grep -E '^(gunicorn|uvicorn)' "$here/requirements.txt" | paste -sd ' ') into $python"
 	rm -rf "$python"
 	python3 -m venv "$python"
 	"$python/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
