@@ -1,5 +1,7 @@
 //! `fermata explain`, from the outside.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "sandbox/fermata.rs"]
 mod sandbox;
 
