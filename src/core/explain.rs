@@ -2,12 +2,12 @@
 //!
 //! This is data, ready to be drawn or serialised; what it looks like is decided where it is drawn.
 
-use fermata_stop_plan::{Drain, Scope, StopPlan, Then};
+use fermata_stop_plan::{Drain, PreStop, Scope, StopPlan, Then};
 use serde::Serialize;
 
 use crate::{
     plan::{ContainerKind, ContainerPlan, GraceNeed, Outcome, Plan, ShimOutcome},
-    pod::Pod,
+    pod::{Hook, HookKind, Pod},
     settings::Layer,
     warning::Warning,
 };
@@ -101,14 +101,20 @@ pub struct Ending {
 
 /// What a container does between the deletion and its stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum EndingHook {
     /// Nothing: the signal comes at once, while requests still arrive.
     None,
     /// It goes on serving for so long.
     Drain {
-        /// Unit: seconds.
+        /// The longest, unit: seconds.
         seconds: i64,
+        /// The shortest, where traffic decides. Unit: seconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        at_least: Option<i64>,
+        /// The kind of the hook of the user's that runs after it, for as long as that takes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        then: Option<&'static str>,
     },
     /// A hook of the user's, for as long as that takes.
     Own {
@@ -121,7 +127,7 @@ pub enum EndingHook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum StopSignal {
-    /// So long after the deletion.
+    /// So long after the deletion, at the latest.
     At {
         /// Unit: seconds.
         seconds: i64,
@@ -135,7 +141,8 @@ pub enum StopSignal {
 /// Explains a plan.
 #[must_use]
 pub fn explain(pod: &Pod<'_>, plan: &Plan<'_>) -> Explanation {
-    let running = plan.containers.iter().filter(|container| container.kind != ContainerKind::Init);
+    let came = pod.containers().chain(pod.init_containers());
+    let running = plan.containers.iter().zip(came).filter(|(planned, _)| planned.kind != ContainerKind::Init);
     Explanation {
         pod: pod.name().to_owned(),
         skipped: plan.skipped().map(|skip| Reason { reason: skip.as_str(), meaning: skip.meaning() }),
@@ -145,7 +152,7 @@ pub fn explain(pod: &Pod<'_>, plan: &Plan<'_>) -> Explanation {
             after: plan.grace.after,
             because: grace_because(plan),
         },
-        containers: running.map(|container| ending_of(container, plan)).collect(),
+        containers: running.map(|(planned, came)| ending_of(planned, came.pre_stop(), plan)).collect(),
         warnings: plan.warnings.iter().map(Warning::text).collect(),
     }
 }
@@ -160,30 +167,34 @@ fn grace_because(plan: &Plan<'_>) -> Option<String> {
     })
 }
 
-fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding {
+/// How a container ends that came with that hook.
+fn ending_of(container: &ContainerPlan<'_>, came_with: &Hook<'_>, plan: &Plan<'_>) -> ContainerEnding {
+    let own = if came_with.as_shim().is_some() { "drain" } else { "sleep" };
     let (outcome, because) = match container.outcome {
         Outcome::Added(drain) => {
-            let then = match container.pre_stop.as_ref().and_then(|hook| hook.then.as_ref()) {
-                Some(Then::Exec(_)) => ", then its own exec hook",
-                Some(Then::HttpGet(_)) => ", then its own httpGet hook",
-                None => "",
-            };
+            let then = container.pre_stop.as_ref().and_then(|hook| hook.then.as_ref());
+            let then = then.map(|then| format!(", then its own {} hook", kind_of(then))).unwrap_or_default();
             ("added", format!("a drain of {drain} ({}){}{then}", who_asked(container), early(container)))
         }
         Outcome::Raised(drain) => {
             let before = container.drain_before.unwrap_or_default();
             let (who, early) = (who_asked(container), early(container));
-            ("raised", format!("its own sleep of {before} is raised to {drain} ({who}){early}"))
+            ("raised", format!("its own {own} of {before} is raised to {drain} ({who}){early}"))
         }
         Outcome::Kept(drain) => {
             let asked = container.drain_asked.map_or(drain, |asked| asked.value);
             let asked = container.drain_limit.map_or(asked, |limit| asked.limited_to(limit.to));
             let who = who_asked(container);
-            ("kept", format!("its own sleep of {drain} is enough for a drain of {asked} ({who})"))
+            ("kept", format!("its own {own} of {drain} is enough for a drain of {asked} ({who})"))
         }
         Outcome::Skipped(skip) => ("skipped", format!("{skip}: {}", skip.meaning())),
     };
-    let drain_after = container.outcome.drain().map(Drain::most).or(container.drain_before);
+    let native = |drain: Drain| PreStop { drain, ..PreStop::default() };
+    let before = came_with.as_shim().or_else(|| container.drain_before.map(Drain::fixed).map(native));
+    let after = container.pre_stop.as_deref().cloned().or_else(|| match container.outcome {
+        Outcome::Added(drain) | Outcome::Raised(drain) => Some(native(drain)),
+        Outcome::Kept(_) | Outcome::Skipped(_) => before.clone(),
+    });
     ContainerEnding {
         name: container.name.to_owned(),
         kind: match container.kind {
@@ -193,8 +204,8 @@ fn ending_of(container: &ContainerPlan<'_>, plan: &Plan<'_>) -> ContainerEnding 
         outcome,
         because,
         shim: shim_ending(container),
-        before: ending(container, container.drain_before.map(i64::from), plan.grace.before),
-        after: ending(container, drain_after.map(i64::from), plan.grace.after),
+        before: ending(container, before.as_ref(), plan.grace.before),
+        after: ending(container, after.as_ref(), plan.grace.after),
     }
 }
 
@@ -263,18 +274,33 @@ fn who_asked(container: &ContainerPlan<'_>) -> String {
     }
 }
 
-fn ending(container: &ContainerPlan<'_>, drain: Option<i64>, grace_period: i64) -> Ending {
+/// The kind of a container's own hook, as in the Pod.
+const fn kind_of(then: &Then) -> &'static str {
+    match then {
+        Then::Exec(_) => HookKind::Exec.as_str(),
+        Then::HttpGet(_) => HookKind::HttpGet.as_str(),
+    }
+}
+
+fn ending(container: &ContainerPlan<'_>, drain: Option<&PreStop>, grace_period: i64) -> Ending {
     let hook = match (drain, container.hook) {
-        // The user's hook runs after the drain, for as long as it takes, in the app's own time.
-        (Some(seconds), _) => EndingHook::Drain { seconds: seconds.min(grace_period) },
+        (Some(hook), _) => {
+            let seconds = i64::from(hook.drain.most()).min(grace_period);
+            let least = i64::from(hook.drain.least());
+            EndingHook::Drain {
+                seconds,
+                at_least: (least < seconds).then_some(least),
+                then: hook.then.as_ref().map(kind_of),
+            }
+        }
         (None, None) => EndingHook::None,
         (None, Some(kind)) => EndingHook::Own { kind: kind.as_str() },
     };
     let stop_signal = match hook {
         _ if container.kind == ContainerKind::NativeSidecar => StopSignal::AfterContainers,
         EndingHook::None => StopSignal::At { seconds: 0 },
-        EndingHook::Drain { seconds } => StopSignal::At { seconds },
-        EndingHook::Own { .. } => StopSignal::AfterHook,
+        EndingHook::Drain { seconds, then: None, .. } => StopSignal::At { seconds },
+        EndingHook::Drain { .. } | EndingHook::Own { .. } => StopSignal::AfterHook,
     };
     Ending { hook, stop_signal, kill: grace_period }
 }

@@ -23,6 +23,9 @@ const BOTTOM: f64 = 588.0;
 /// The most containers that can be told apart.
 const MOST: usize = 6;
 
+/// The height of a lane from which on there is a line about the shim.
+const ROOM_FOR_SHIM: f64 = 96.0;
+
 const INK: &str = "#1d2733";
 const FAINT: &str = "#5d6b7a";
 const GRID: &str = "#dfe3e8";
@@ -45,7 +48,11 @@ macro_rules! put {
 pub(super) fn draw(title: &str, explanation: &Explanation) -> String {
     let timeline = Timeline::new(explanation);
     let mut picture = Picture { svg: String::with_capacity(16 << 10), end: timeline.end };
+    let legend = timeline.legend();
     picture.head(title, explanation);
+    if legend.contains(&What::MayServe) {
+        picture.pattern("early", "#4b9a7b", "#2b8a66");
+    }
     let shown = timeline.tracks.len().min(MOST);
     let lane = ((BOTTOM - AXIS - 20.0) / f64::from(u8::try_from(shown.max(1)).unwrap_or(1))).min(230.0);
     picture.axis(AXIS + lane * f64::from(u8::try_from(shown).unwrap_or(1)) + 10.0);
@@ -56,9 +63,10 @@ pub(super) fn draw(title: &str, explanation: &Explanation) -> String {
     }
     if timeline.tracks.len() > shown {
         let more = timeline.tracks.len() - shown;
-        picture.text((LEFT, BOTTOM + 22.0), 15.0, FAINT, "", &format!("and {more} containers more"));
+        let containers = if more == 1 { "container" } else { "containers" };
+        picture.text((LEFT, BOTTOM + 12.0), 15.0, FAINT, "", &format!("and {more} {containers} more"));
     }
-    picture.legend(&timeline.legend());
+    picture.legend(&legend);
     picture.svg + "</svg>\n"
 }
 
@@ -69,10 +77,7 @@ impl Picture {
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" font-family="Inter, 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif" role="img">"#
         );
         put!(self.svg, "<title>How {} ends</title>", escaped(title));
-        put!(
-            self.svg,
-            r##"<defs><pattern id="failing" width="10" height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" height="10" fill="#d8453f"/><rect width="4" height="10" fill="#e2635c"/></pattern></defs>"##
-        );
+        self.pattern("failing", "#d8453f", "#e2635c");
         put!(self.svg, r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>"#);
         let room = RIGHT - LEFT;
         let size = (36.0 * room / width(title, 36.0)).clamp(22.0, 36.0);
@@ -87,6 +92,14 @@ impl Picture {
         let subtitle =
             format!("From its deletion to the last kill, without Fermata and with it \u{b7} {grace}");
         self.text((LEFT, 106.0), 20.0, FAINT, "", &subtitle);
+    }
+
+    /// Slanting stripes, to fill bars with.
+    fn pattern(&mut self, id: &str, ground: &str, stripe: &str) {
+        put!(
+            self.svg,
+            r#"<defs><pattern id="{id}" width="10" height="10" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="10" height="10" fill="{ground}"/><rect width="4" height="10" fill="{stripe}"/></pattern></defs>"#
+        );
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a pixel is coarser than any rounding here")]
@@ -129,8 +142,15 @@ impl Picture {
         let halo = format!(r#"text-anchor="end" stroke="{PAPER}" stroke-width="6" paint-order="stroke""#);
         self.text((RIGHT, top + size), because_size, FAINT, &halo, &because);
 
-        let bars_top = top + size + 9.0;
-        let height = ((lane - size - 9.0 - 14.0 - 6.0) / 2.0).clamp(12.0, 60.0);
+        let mut bars_top = top + size + 9.0;
+        if let Some(shim) = container.shim.as_ref().filter(|_| lane >= ROOM_FOR_SHIM) {
+            bars_top += because_size + 6.0;
+            let colon = if shim.stop.is_empty() { "" } else { ": " };
+            let text = format!("{}{colon}{}", shim.because, shim.stop.join("; "));
+            let text = cut(&text, because_size, RIGHT - LEFT);
+            self.text((RIGHT, bars_top - 9.0), because_size, FAINT, &halo, &text);
+        }
+        let height = ((top + lane - bars_top - 14.0 - 6.0) / 2.0).clamp(12.0, 60.0);
         match &track.after {
             None => self.course("unchanged", &track.before, bars_top, height),
             Some(after) => {
@@ -168,7 +188,7 @@ impl Picture {
             let size = if half { size * 0.85 } else { size };
             let length = time(span.to - span.from);
             // The mark of the stop signal takes a little room at either end.
-            let fits = |text: &String| width(text, size) + 28.0 <= to - x;
+            let fits = |text: &String| width(text, size) + 28.0 <= to - x && size <= height;
             if let Some(text) = words(span.what, &length).into_iter().find(fits) {
                 let anchor = r#"text-anchor="middle""#;
                 self.text((x.midpoint(to), top + height / 2.0 + size * 0.35), size, ink, anchor, &text);
@@ -259,6 +279,7 @@ impl Picture {
 const fn paint(what: What) -> (&'static str, &'static str) {
     match what {
         What::Serving => ("#2b8a66", "#ffffff"),
+        What::MayServe => ("url(#early)", "#ffffff"),
         What::Failing => ("url(#failing)", "#ffffff"),
         What::Ending => ("#c3cfdd", INK),
         What::OwnHook => ("#e5c16c", INK),
@@ -270,6 +291,7 @@ const fn paint(what: What) -> (&'static str, &'static str) {
 fn words(what: What, length: &str) -> [String; 2] {
     match what {
         What::Serving => [format!("goes on serving, {length}"), length.to_owned()],
+        What::MayServe => [format!("may end early, at most {length}"), "may end early".to_owned()],
         // How long they do is a guess that no number should dress up.
         What::Failing => ["requests may still arrive: 502s".to_owned(), "502s".to_owned()],
         What::Ending => [format!("the app's own time, {length}"), length.to_owned()],

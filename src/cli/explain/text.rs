@@ -252,6 +252,7 @@ impl Drawing<'_> {
 fn sign(what: What, screen: Screen) -> (Style, char) {
     let (style, unicode, ascii) = match what {
         What::Serving => (GOOD, '█', '='),
+        What::MayServe => (GOOD, '▀', '-'),
         What::Failing => (BAD, '!', '!'),
         What::Ending => (Style::new(), '░', '.'),
         What::OwnHook => (Style::new(), '▒', '?'),

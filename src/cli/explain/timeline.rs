@@ -43,24 +43,27 @@ pub(super) struct Span {
 pub(super) enum What {
     /// It goes on serving, because nobody has told it to stop.
     Serving,
+    /// It goes on serving as long as traffic comes.
+    MayServe,
     /// It has been told to stop, but requests still arrive.
     Failing,
     /// It ends in its own time.
     Ending,
-    /// Its own hook runs, nobody knows for how long.
+    /// A hook of its own runs, nobody knows for how long.
     OwnHook,
     /// It goes on until the regular containers have ended.
     Waiting,
 }
 
 impl What {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Serving, Self::Failing, Self::Ending, Self::OwnHook, Self::Waiting];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Serving, Self::MayServe, Self::Failing, Self::Ending, Self::OwnHook, Self::Waiting];
 
     /// What it means, for a legend.
     pub(super) const fn meaning(self) -> &'static str {
         match self {
             Self::Serving => "drain: goes on serving",
+            Self::MayServe => "drain: may end early",
             Self::Failing => "requests may still arrive: 502s",
             Self::Ending => "the app's own time",
             Self::OwnHook => "its own hook, then the stop signal",
@@ -73,9 +76,14 @@ impl<'e> Timeline<'e> {
     pub(super) fn new(explanation: &'e Explanation) -> Self {
         let containers = &explanation.containers;
         let last_stop = |of: fn(&ContainerEnding) -> &Ending| {
-            let stops = containers.iter().map(|container| match of(container).stop_signal {
-                StopSignal::At { seconds } => seconds,
-                StopSignal::AfterHook | StopSignal::AfterContainers => 0,
+            let stops = containers.iter().map(|container| match of(container) {
+                Ending { stop_signal: StopSignal::At { seconds }, .. }
+                | Ending {
+                    stop_signal: StopSignal::AfterHook,
+                    hook: EndingHook::Drain { seconds, .. },
+                    ..
+                } => *seconds,
+                _ => 0,
             });
             stops.max().unwrap_or(0)
         };
@@ -106,26 +114,27 @@ impl<'e> Timeline<'e> {
 /// When the network has forgotten the Pod. Nobody knows; but whoever chose the drain chose it for that.
 fn forgotten(container: &ContainerEnding) -> i64 {
     match (container.outcome, container.after.hook) {
-        ("added" | "raised", EndingHook::Drain { seconds }) => seconds,
+        ("added" | "raised", EndingHook::Drain { seconds, .. }) => seconds,
         _ => 0,
     }
 }
 
 fn course(ending: &Ending, forgotten: i64, last_stop: i64) -> Course {
     let kill = ending.kill;
-    let (spans, stop) = match (ending.hook, ending.stop_signal) {
-        (_, StopSignal::AfterContainers) => {
+    let (least, most) = match ending.hook {
+        EndingHook::Drain { seconds, at_least, .. } => (at_least.unwrap_or(seconds), seconds),
+        EndingHook::None | EndingHook::Own { .. } => (0, 0),
+    };
+    let drain = [(What::Serving, 0, least), (What::MayServe, least, most)];
+    let (spans, stop) = match ending.stop_signal {
+        StopSignal::AfterContainers => {
             (vec![(What::Serving, 0, last_stop), (What::Waiting, last_stop, kill)], None)
         }
-        (EndingHook::Own { .. }, _) | (_, StopSignal::AfterHook) => (vec![(What::OwnHook, 0, kill)], None),
-        (_, StopSignal::At { seconds: stop }) => {
+        StopSignal::AfterHook => ([&drain[..], &[(What::OwnHook, most, kill)]].concat(), None),
+        StopSignal::At { seconds: stop } => {
             let forgotten = forgotten.clamp(stop, kill.max(stop));
-            let spans = vec![
-                (What::Serving, 0, stop),
-                (What::Failing, stop, forgotten),
-                (What::Ending, forgotten, kill),
-            ];
-            (spans, Some(stop))
+            let rest = [(What::Failing, stop, forgotten), (What::Ending, forgotten, kill)];
+            ([drain, rest].concat(), Some(stop))
         }
     };
     let spans = spans.into_iter().filter(|(_, from, to)| to > from);
