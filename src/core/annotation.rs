@@ -168,7 +168,7 @@ pub const TABLE: [Definition; 12] = [
         name: "entrypoint",
         accepts: "a JSON array of words, or none",
         built_in: "the operator's `images`",
-        meaning: "What the image starts, for containers that have no `command`: its ENTRYPOINT, and its CMD unless the container has `args`.",
+        meaning: "What the image starts, for containers that have no `command`: its ENTRYPOINT, and its CMD unless the container has `args`. Where a Pod has several containers, only the form for one of them counts.",
         per_container: true,
         needs_init: true,
     },
