@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::statvfs::{FsFlags, statvfs};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sys::statvfs::{FsFlags, statvfs},
+};
 
 /// What it is called in that folder.
 const NAME: &str = "fermata-shim";
@@ -35,6 +38,9 @@ pub(crate) fn install(folder: &Path) -> Result<(), String> {
             folder.display()
         ));
     }
+    // Two may install into one folder at once, and each is process 1 of its container. Where there are no locks they
+    // have to be lucky.
+    let _lock = File::open(folder).ok().and_then(|folder| Flock::lock(folder, FlockArg::LockExclusive).ok());
     let target = folder.join(NAME);
     // The process is numbered 1 in many containers, so that the name may be left from an earlier try.
     let temporary = folder.join(format!(".{NAME}.{}", std::process::id()));

@@ -7,6 +7,7 @@
 use std::{
     io::IoSlice,
     os::fd::{AsRawFd, BorrowedFd},
+    time::Duration,
 };
 
 use nix::{
@@ -61,25 +62,47 @@ fn say_on(stream: BorrowedFd<'_>, line: &[u8]) {
     }
     // There is room now, but the application may take it before us: where the kernel can, it is told not to wait.
     // A file on a disk may refuse that, and never makes anybody wait for a reader.
-    match write_without_waiting(stream, &line) {
-        Ok(()) => {}
-        Err(Errno::EAGAIN) if is_pipe(stream) => {}
-        Err(_) if is_pipe(stream) => write_by_another_way(stream, &line),
-        Err(_) => {
+    let Err(errno) = write_without_waiting(stream, &line) else { return };
+    match kind(stream) {
+        libc::S_IFREG | libc::S_IFBLK => {
             let _ = nix::unistd::write(stream, &line);
+        }
+        _ if errno == Errno::EAGAIN => {}
+        // A terminal says that it has room while it has less than a line.
+        libc::S_IFCHR => drop(write_by_another_way(stream, &line)),
+        _ => {
+            // The room that was there a moment ago is trusted: a pipe says so only of room for a whole line.
+            if write_by_another_way(stream, &line).is_err() {
+                let _ = nix::unistd::write(stream, &line);
+            }
         }
     }
 }
 
-/// Writes to a pipe of which the kernel takes no such order, as older ones and those with a name: opened anew, it
-/// has flags of its own. Where that is not allowed, the room that was there a moment ago is trusted.
-fn write_by_another_way(stream: BorrowedFd<'_>, line: &[u8]) {
+/// How often a write is tried that is refused for the moment, and the time between two tries: together no time in which
+/// anybody would miss an init.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(1);
+
+/// Writes to what takes no such order, as older kernels' pipes, pipes with a name, and terminals: opened anew, it has
+/// flags of its own. The error is that it cannot be opened.
+fn write_by_another_way(stream: BorrowedFd<'_>, line: &[u8]) -> Result<(), Errno> {
     let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
-    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-    let _ = match open(path.as_str(), flags, Mode::empty()) {
-        Ok(own) => nix::unistd::write(own, line),
-        Err(_) => nix::unistd::write(stream, line),
-    };
+    let flags = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let own = open(path.as_str(), flags, Mode::empty())?;
+    let mut rest = line;
+    // A terminal refuses while another is writing to it, and may take a part. That is soon over, or never.
+    for _ in 0..TRIES {
+        match nix::unistd::write(&own, rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(Errno::EAGAIN | Errno::EINTR) => std::thread::sleep(BETWEEN_TRIES),
+            Err(_) => break,
+        }
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The text as one line that fits, with a mark where something is cut off.
@@ -119,9 +142,9 @@ fn write_without_waiting(stream: BorrowedFd<'_>, bytes: &[u8]) -> Result<(), Err
     Errno::result(written).map(drop)
 }
 
-fn is_pipe(stream: BorrowedFd<'_>) -> bool {
-    let kind = nix::sys::stat::fstat(stream).map_or(0, |stat| stat.st_mode & libc::S_IFMT);
-    kind == libc::S_IFIFO
+/// What kind of file a stream is, as in `st_mode`.
+fn kind(stream: BorrowedFd<'_>) -> libc::mode_t {
+    nix::sys::stat::fstat(stream).map_or(0, |stat| stat.st_mode & libc::S_IFMT)
 }
 
 fn standard(stream: Stream) -> BorrowedFd<'static> {

@@ -5,7 +5,7 @@ mod voice;
 
 use std::ffi::OsString;
 
-use fermata_stop_plan::{Arguments, FlagError, PreStop, Signal, SignalSet, StopPlanFlags};
+use fermata_stop_plan::{Arguments, FlagError, PreStop, Seconds, Signal, SignalSet, StopPlanFlags};
 
 use crate::{
     drain::drain,
@@ -79,6 +79,14 @@ fn parse_run(mut words: Arguments) -> Result<Run, FlagError> {
         return Err(FlagError::new("command", "", why, ACCEPTS));
     }
     let plan = flags.into_plan();
+    if plan.budget.is_some_and(Seconds::is_zero) {
+        return Err(FlagError::new(
+            "--budget",
+            "0s",
+            "leaves no time for anything",
+            "at least 1s, or leave it out",
+        ));
+    }
     if let Some(signal) = plan.triggers.iter().find(|signal| NEVER_COME.contains(*signal)) {
         let why = "is a signal that never comes as one";
         return Err(FlagError::new("--trigger", &signal.to_string(), why, "any but KILL, STOP and CHLD"));
@@ -91,7 +99,7 @@ const NEVER_COME: SignalSet = SignalSet::of(&[Signal::KILL, Signal::STOP, Signal
 
 fn manners(verbose: bool) -> Manners {
     Manners {
-        session: Session::Group,
+        session: Session::Apart,
         dispositions: Dispositions::KeepButStop,
         // Commands of the stop plan run where the container was started.
         leaves_directory: false,

@@ -114,7 +114,10 @@ fn request(headers: &[(String, String)], peer: SocketAddr, path: &str) -> Vec<u8
 
 /// Sends the request and reads the answer. Once its head is there, nothing that happens to the rest is a failure:
 /// it is read so that the server can finish, and nobody looks at it.
-fn exchange(stream: &mut TcpStream, request: &[u8], deadline: Instant) -> io::Result<Response> {
+/// What the rest of an answer may take once its status is known.
+const FOR_THE_BODY: Duration = Duration::from_secs(2);
+
+fn exchange(stream: &mut TcpStream, request: &[u8], mut deadline: Instant) -> io::Result<Response> {
     stream.set_write_timeout(Some(left(deadline)?))?;
     stream.write_all(request)?;
     let mut answer = Vec::new();
@@ -128,6 +131,10 @@ fn exchange(stream: &mut TcpStream, request: &[u8], deadline: Instant) -> io::Re
         }
         if response.is_none() {
             response = Response::parse(&answer)?;
+            if response.is_some() {
+                // All is known. The rest is taken so that the server is not cut off while it writes.
+                deadline = deadline.min(Instant::now() + FOR_THE_BODY);
+            }
         }
         if answer.len() >= LONGEST_ANSWER || response.as_ref().is_some_and(|head| head.ends_in(&answer)) {
             break;

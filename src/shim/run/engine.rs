@@ -24,7 +24,7 @@ use super::{
     exec::Exec,
     manners::{CleanUp, Manners, Session, Subreaper, Suspends},
     reap::{self, Children, End},
-    signals,
+    signals::{self, Arrived},
     spawn::{Beginning, Launch, Launched, Told},
     stop::{Action, Input, Stop},
     stragglers::Stragglers,
@@ -56,6 +56,8 @@ struct Engine<'a> {
     beginning: Beginning<'a>,
     clock: Instant,
     is_pid_1: bool,
+    /// Where the program lives.
+    session: Session,
     /// Whether the program's group was given the terminal.
     foreground: bool,
     /// The program, until it is reaped: from then on its number may be another process'.
@@ -86,7 +88,11 @@ impl<'a> Engine<'a> {
         let is_pid_1 = getpid() == Pid::from_raw(1);
         adopt(manners, is_pid_1)?;
         let mut hand_off = SignalSet::EMPTY;
-        if manners.session == Session::New {
+        let session = match manners.session {
+            Session::Apart if terminal::exists() => Session::Group,
+            session => session,
+        };
+        if session == Session::New {
             match terminal::detach() {
                 Ok(leader) => {
                     say(&Event::Detached { leader });
@@ -98,9 +104,8 @@ impl<'a> Engine<'a> {
             }
         }
         // Where a resized window means the end, the terminal must tell us of it and not the program.
-        let foreground = manners.session == Session::Group
-            && !plan.triggers.contains(Signal::WINCH)
-            && terminal::is_foreground();
+        let foreground =
+            session == Session::Group && !plan.triggers.contains(Signal::WINCH) && terminal::is_foreground();
         let beginning = Beginning {
             dispositions: manners.dispositions,
             mask: &inherited.mask,
@@ -110,7 +115,7 @@ impl<'a> Engine<'a> {
         let left = manners.leaves_directory.then(Left::leave);
         let launched = Launch {
             exec: &Exec::new(command),
-            session: manners.session,
+            session,
             directory: left.as_ref().and_then(|left| left.as_ref().ok()),
             foreground,
             without_input: false,
@@ -146,6 +151,7 @@ impl<'a> Engine<'a> {
             beginning,
             clock,
             is_pid_1,
+            session,
             foreground,
             program: Some(pid),
             hand_off,
@@ -179,7 +185,7 @@ impl<'a> Engine<'a> {
             self.signals_since_reaping += 1;
             // The kernel sends it to who writes to a pipe that nobody reads, and it is nobody else's.
             if !(arrived.from_self && arrived.signal.number() == SIGPIPE) {
-                self.handle(arrived.signal);
+                self.handle(arrived);
             }
             if self.signals_since_reaping >= SIGNALS_BEFORE_REAPING {
                 self.reap();
@@ -201,7 +207,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn handle(&mut self, signal: Signal) {
+    fn handle(&mut self, arrived: Arrived) {
+        let signal = arrived.signal;
         self.say(&Event::Received(signal));
         if self.hand_off.contains(signal) {
             self.hand_off = self.hand_off.without(signal);
@@ -215,7 +222,8 @@ impl<'a> Engine<'a> {
             return self.say(&Event::NotForwarded(signal));
         }
         if self.plan.triggers.contains(signal) {
-            if signal == Signal::WINCH && terminal::is_terminal() {
+            // A window that is resized is no end. The runtime's WINCH is sent by a process.
+            if signal == Signal::WINCH && arrived.from_kernel {
                 return self.say(&Event::NotForwarded(signal));
             }
             return self.trigger(signal);
@@ -266,6 +274,7 @@ impl<'a> Engine<'a> {
             Action::SayOutcome(which, took, outcome) => {
                 self.say(&Event::CommandOver { which, took, outcome });
             }
+            Action::SaySettling => self.say(&Event::Settling),
             Action::BeginDrain => self.begin_drain(),
             Action::EndDrain(took, reason) => {
                 self.watch = None;
@@ -423,7 +432,12 @@ impl<'a> Engine<'a> {
     }
 
     fn clean_up(&mut self, program: Pid) {
-        if self.stop.as_ref().is_some_and(Stop::has_told_group) {
+        if let (Some(stop), CleanUp::Term) = (&self.stop, self.manners.clean_up) {
+            // TERM cuts off what QUIT lets finish, and a second signal could be taken for an order to hurry: what the
+            // program leaves in its group gets the signal that the program got, or would have got, and gets it once.
+            if !stop.has_told_group() {
+                let _ = signals::send(Pid::from_raw(-program.as_raw()), stop.signal());
+            }
             self.told_group = Some(program);
             return;
         }
@@ -464,6 +478,16 @@ impl<'a> Engine<'a> {
     /// Does as the program does that has stopped in front of a terminal, and makes it go on afterwards.
     fn follow_suspension(&mut self) {
         let Some(program) = self.program else { return };
+        if self.manners.suspends == Suspends::WithProgram
+            && self.is_pid_1
+            && terminal::is_terminal()
+            && reap::stopped_by(program) == Some(Signal::TSTP)
+        {
+            // The key that suspends was typed where no shell could ever make it go on. As PID 1 itself the program
+            // would not have stopped.
+            let _ = self.send_to_group(program, Signal::CONT);
+            return;
+        }
         if self.manners.suspends != Suspends::WithProgram
             || self.is_pid_1
             || self.stop.is_some()
@@ -479,7 +503,7 @@ impl<'a> Engine<'a> {
     }
 
     fn give_terminal(&mut self, program: Pid) {
-        if self.manners.session == Session::Group && !self.plan.triggers.contains(Signal::WINCH) {
+        if self.session == Session::Group && !self.plan.triggers.contains(Signal::WINCH) {
             self.foreground |= terminal::give_to(program);
         }
     }

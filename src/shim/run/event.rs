@@ -151,6 +151,8 @@ pub(crate) enum Event<'a> {
         /// To whom.
         scope: Scope,
     },
+    /// The stop command has done its work, and the program is waited for.
+    Settling,
     /// The time is over, and the program is killed.
     Killing,
     /// The program has ended, and processes that are left have been told to.

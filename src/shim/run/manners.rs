@@ -37,6 +37,10 @@ pub(crate) struct Manners {
 pub(crate) enum Session {
     /// In a session of its own. The init gives up its terminal, and the program takes it.
     New,
+    /// In a session of its own where there is no terminal to share, and as `Group` where there is one. It is the leader
+    /// of a group either way. The kernel schedules two sessions apart, and then wakes the program in half the time when
+    /// a signal is passed on (`sched_autogroup`).
+    Apart,
     /// In a process group of its own, which becomes the terminal's foreground if the init's was.
     Group,
     /// Where the init is.

@@ -64,6 +64,15 @@ pub(super) fn is_stopped(pid: Pid) -> bool {
     matches!(wait(libc::P_PID, pid.as_raw().unsigned_abs(), flags), Ok(Some(_)))
 }
 
+/// The signal by which a child is stopped at this moment, if it is.
+pub(super) fn stopped_by(pid: Pid) -> Option<Signal> {
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
+    match wait(libc::P_PID, pid.as_raw().unsigned_abs(), flags) {
+        Ok(Some((_, End::Exited(number)))) => Signal::new(number),
+        _ => None,
+    }
+}
+
 fn wait(which: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Result<Option<(Pid, End)>, Errno> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     #[expect(unsafe_code, reason = "nix fails on an end by a real-time signal")]

@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) app: Option<End>,
     /// How many processes were waited for after the program's end, and how long.
     pub(crate) stragglers: Option<(usize, Duration)>,
+    /// Whether the time was over for some of them, so that they were killed.
+    pub(crate) stragglers_killed: bool,
     /// What the init exits with.
     pub(crate) code: u8,
 }

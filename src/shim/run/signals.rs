@@ -12,6 +12,8 @@ pub(super) struct Arrived {
     pub(super) signal: Signal,
     /// Whether this process sent it to itself, as the kernel does in its name when it writes to a broken pipe.
     pub(super) from_self: bool,
+    /// Whether the kernel sent it of its own accord, as it does when a terminal is resized.
+    pub(super) from_kernel: bool,
 }
 
 /// Waits for the next signal, or until the time is over. All signals are held back, so that none is missed
@@ -38,7 +40,7 @@ pub(super) fn next(timeout: Option<Duration>) -> Option<Arrived> {
     // SAFETY: all of the union is initialised, and any bytes are a pid.
     let sender = unsafe { info.si_pid() };
     let from_self = info.si_code == libc::SI_USER && sender == Pid::this().as_raw();
-    Some(Arrived { signal, from_self })
+    Some(Arrived { signal, from_self, from_kernel: info.si_code == libc::SI_KERNEL })
 }
 
 /// Sends a signal to a process, or to a group if the pid is negative.

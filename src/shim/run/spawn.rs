@@ -125,6 +125,9 @@ impl Launch<'_> {
                 }
                 tell(Told::SessionMade);
             }
+            Session::Apart => {
+                setsid()?;
+            }
             Session::Group => {
                 setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
                 if self.foreground {

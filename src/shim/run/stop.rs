@@ -23,11 +23,9 @@ const STOP_COMMAND: Duration = Duration::from_mins(1);
 const FOR_THE_SIGNAL: Duration = Duration::from_secs(1);
 /// What a command that still runs gets when the program has ended.
 const LAST_COMMAND: Duration = Duration::from_secs(2);
-/// What processes that are left get when the program has ended.
-const STRAGGLERS: Duration = Duration::from_secs(5);
-/// What a group gets that was told to end, when the one that leads it has: it is a shell, and the others are what
-/// serves. With a budget they get all of it.
-const GROUP: Duration = Duration::from_mins(1);
+/// What processes that are left get when the program has ended, where there is no budget: the program may have been a
+/// script, and they are what serves.
+const STRAGGLERS: Duration = Duration::from_mins(1);
 /// How long the end of a program that was killed is waited for: it may be stuck in the kernel.
 const AFTER_KILL: Duration = Duration::from_secs(1);
 
@@ -55,6 +53,8 @@ pub(super) enum Action {
     Kill(Which),
     /// Say what came of a command.
     SayOutcome(Which, Duration, Outcome),
+    /// Say that the program is waited for.
+    SaySettling,
     /// The drain begins.
     BeginDrain,
     /// The drain is over.
@@ -125,6 +125,7 @@ impl<'a> Stop<'a> {
             killed: false,
             app: None,
             stragglers: None,
+            stragglers_killed: false,
             code: 0,
         };
         let mut stop = Self {
@@ -180,6 +181,15 @@ impl<'a> Stop<'a> {
     /// to hurry, and TERM cuts off what QUIT lets finish.
     pub(super) fn has_told_group(&self) -> bool {
         self.plan.scope == Scope::Group && self.delivered.is_some()
+    }
+
+    /// The signal that ends the program, or TERM where the map drops it.
+    pub(super) fn signal(&self) -> Signal {
+        self.delivery().unwrap_or(Signal::TERM)
+    }
+
+    fn delivery(&self) -> Option<Signal> {
+        self.plan.rewrite.apply(self.trigger)
     }
 
     /// What the stop came to. The caller adds how many processes were left.
@@ -241,6 +251,7 @@ impl<'a> Stop<'a> {
                 self.stragglers(now, actions);
             }
             Phase::Stragglers => {
+                self.report.stragglers_killed = true;
                 actions.push(Action::KillStragglers);
                 self.finish(now, actions);
             }
@@ -257,8 +268,11 @@ impl<'a> Stop<'a> {
         match self.phase {
             Phase::Status => self.drain(now, actions),
             Phase::Command if outcome.is_success() => {
-                let until = self.until;
+                // Most such commands only tell the program, which then takes its time. The reserve is for those that
+                // hang; here only the last moment is kept back for the signal.
+                let until = self.budget.map(|budget| budget.saturating_sub(FOR_THE_SIGNAL).max(now));
                 self.enter(Phase::Settling, now, until);
+                actions.push(Action::SaySettling);
             }
             Phase::Command => self.deliver(now, actions),
             Phase::LastCommand => self.stragglers(now, actions),
@@ -340,7 +354,7 @@ impl<'a> Stop<'a> {
     }
 
     fn deliver(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let signal = self.plan.rewrite.apply(self.trigger);
+        let signal = self.delivery();
         self.delivered = signal.map(|signal| (signal, now));
         self.enter(Phase::Ending, now, None);
         actions.push(Action::Deliver(signal));
@@ -353,11 +367,7 @@ impl<'a> Stop<'a> {
     }
 
     fn stragglers(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let until = match self.budget {
-            Some(budget) if self.has_told_group() => budget,
-            None if self.has_told_group() => now + GROUP,
-            _ => self.within_budget(now + STRAGGLERS),
-        };
+        let until = self.budget.unwrap_or(now + STRAGGLERS);
         self.stragglers = Some(now);
         self.enter(Phase::Stragglers, now, Some(until));
         if until <= now {

@@ -5,7 +5,7 @@ use std::fs;
 use fermata_stop_plan::Signal;
 use nix::unistd::{Pid, getpgid, getpid};
 
-use super::signals;
+use super::{reap, signals};
 
 /// Who has been told to end.
 #[derive(Default)]
@@ -26,7 +26,9 @@ impl Stragglers {
             if !self.told.contains(&pid) {
                 if told_group.is_none() || getpgid(Some(pid)).ok() != told_group {
                     let _ = signals::send(pid, Signal::TERM);
-                    // One that is stopped must go on to hear it.
+                }
+                // One that is stopped must go on to hear it.
+                if reap::is_stopped(pid) {
                     let _ = signals::send(pid, Signal::CONT);
                 }
                 self.told.push(pid);

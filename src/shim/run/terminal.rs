@@ -4,8 +4,12 @@ use std::io::IsTerminal;
 
 use nix::{
     errno::Errno,
+    fcntl::{OFlag, open},
     libc,
-    sys::signal::{Signal, kill, raise},
+    sys::{
+        signal::{Signal, kill, raise},
+        stat::Mode,
+    },
     unistd::{Pid, getpgrp, getpid, getsid, tcgetpgrp, tcsetpgrp},
 };
 
@@ -14,6 +18,11 @@ use super::spawn::standard_input;
 /// Whether standard input is the session's terminal and the init's own group is in its foreground.
 pub(super) fn is_foreground() -> bool {
     tcgetpgrp(standard_input()) == Ok(getpgrp())
+}
+
+/// Whether the session has a terminal, wherever the standard streams lead.
+pub(super) fn exists() -> bool {
+    open("/dev/tty", OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).is_ok()
 }
 
 /// Whether standard input is a terminal at all.

@@ -34,9 +34,10 @@ pub(super) fn quiet(event: &Event<'_>) -> Vec<Line> {
         }
         Event::Delivering { signal: Some(signal), scope } => format!("sending {signal} to {}", whom(scope)),
         Event::Delivering { signal: None, .. } => "sending no signal: it is dropped by --rewrite".into(),
+        Event::Settling => "waiting for the program to end".into(),
         Event::Killing => "the budget is over: killing".into(),
         Event::Stragglers { count } => {
-            format!("the program has ended; sending TERM to {} that it left", processes(count))
+            format!("the program has ended; waiting for {} that it left", processes(count))
         }
         Event::StopOver(report) => summary(report),
         _ => return Vec::new(),
@@ -117,7 +118,8 @@ fn summary(report: &Report) -> String {
         None => text.push_str(" app outlived KILL"),
     }
     if let Some((count, took)) = report.stragglers {
-        let _ = write!(text, ", {} left {}", processes(count), seconds(took));
+        let killed = if report.stragglers_killed { " and then killed" } else { "" };
+        let _ = write!(text, ", {} left {}{killed}", processes(count), seconds(took));
     }
     let _ = write!(text, "; exit {}", report.code);
     text

@@ -42,6 +42,7 @@ fn trace(line: &str, inputs: &[(f64, Input)]) -> Vec<String> {
                 Action::SayOutcome(which, took, outcome) => {
                     format!("{which:?} {:.1}s {outcome:?}", took.as_secs_f64())
                 }
+                Action::SaySettling => "settle".into(),
                 Action::BeginDrain => "drain".into(),
                 Action::EndDrain(took, reason) => {
                     format!("drained {:.1}s {reason}", took.as_secs_f64()).trim_end().to_owned()
@@ -102,6 +103,7 @@ fn the_whole_sequence_runs_in_order() {
             "30.5 drained 30.0s",
             "30.5 run Stop",
             "31.0 Stop 0.5s exit 0",
+            "31.0 settle",
             "32.0 end stragglers",
             "32.0 finish",
             "code 0"
@@ -148,16 +150,18 @@ fn a_stop_command_that_fails_or_takes_too_long_is_made_good_by_the_signal() {
 }
 
 #[test]
-fn a_stop_command_that_worked_is_believed_until_its_time_is_over() {
+fn a_stop_command_that_worked_is_believed_to_the_last_moment() {
     let lines = trace("--stop-command c ; --budget 40s", &[(1.0, Input::Command(Which::Stop, OK))]);
     assert_eq!(
         lines[2..],
-        ["30.0 deliver TERM", "40.0 kill app", "41.0 finish", "code 137"],
+        ["1.0 settle", "39.0 deliver TERM", "40.0 kill app", "41.0 finish", "code 137"],
         "the signal, and then KILL"
     );
+    let inputs = [(1.0, Input::Command(Which::Stop, OK)), (3600.0, app(0)), (3600.0, Input::Alone)];
     assert_eq!(
-        trace("--stop-command c ;", &[(1.0, Input::Command(Which::Stop, OK)), (61.0, app(0))])[2],
-        "60.0 deliver TERM"
+        trace("--stop-command c ;", &inputs)[2..],
+        ["1.0 settle", "3600.0 end stragglers", "3600.0 finish", "code 0"],
+        "without a budget the program has all the time that it takes"
     );
 }
 
@@ -196,13 +200,12 @@ fn the_end_of_the_program_cuts_everything_short() {
     );
     // A command that runs gets two seconds more.
     assert_eq!(
-        trace(line, &[status.clone(), (32.0, app(3)), (40.0, Input::Alone)])[4..],
+        trace(line, &[status.clone(), (32.0, app(3)), (39.0, Input::Alone)])[4..],
         [
             "31.0 run Stop",
             "34.0 kill Stop",
             "34.0 Stop 3.0s TimedOut",
             "34.0 end stragglers",
-            "39.0 kill stragglers",
             "39.0 finish",
             "code 3"
         ]
@@ -249,17 +252,10 @@ fn exit_codes_are_mapped() {
 }
 
 #[test]
-fn processes_that_are_left_get_five_seconds_or_the_rest_of_the_budget() {
+fn processes_that_are_left_get_a_minute_or_the_rest_of_the_budget() {
     assert_eq!(
         trace("", &[(1.0, app(0))])[1..],
-        ["1.0 end stragglers", "6.0 kill stragglers", "6.0 finish", "code 0"]
+        ["1.0 end stragglers", "61.0 kill stragglers", "61.0 finish", "code 0"]
     );
     assert_eq!(trace("--budget 3s", &[(1.0, app(0))])[2..3], ["3.0 kill stragglers"]);
-}
-
-#[test]
-fn a_group_that_was_told_gets_all_of_the_budget_when_its_shell_has_ended() {
-    let group = |budget: &str| trace(&format!("--signal-scope group {budget}"), &[(0.1, app(143))]);
-    assert_eq!(group("--budget 30s")[1..3], ["0.1 end stragglers", "30.0 kill stragglers"]);
-    assert_eq!(group("")[1..3], ["0.1 end stragglers", "60.1 kill stragglers"]);
 }

@@ -69,8 +69,11 @@ fn the_post_mortems_sequence_works_word_for_word() {
         let after =
             trace[1].strip_prefix("passenger stop --port 5000 after ").unwrap().trim_end_matches(" ms");
         assert!((2000..5000).contains(&after.parse::<u32>().unwrap()), "{trace:?}");
+        // The app may end before the command that has told it to.
+        let lines: Vec<_> =
+            lines(&error).into_iter().filter(|line| !line.starts_with("waiting for")).collect();
         assert_eq!(
-            lines(&error),
+            lines,
             [
                 "TERM: stopping: status command passenger-status, drain 2s, stop command passenger stop --port 5000",
                 "status command Ns exit 0",
@@ -208,7 +211,7 @@ fn pitfall_41_the_budget_is_never_overrun_and_a_plan_that_needs_more_is_told_at_
 /// `sh -c "server"`, the post-mortem's second failure: the shell ends at once, and the server is what serves.
 #[test]
 fn a_server_behind_a_shell_is_told_once_and_gets_its_time() {
-    for place in PLACES {
+    for (place, scope) in PLACES.into_iter().zip(["group", "child"]) {
         let server = "import signal, sys, time
 told = []
 for number in (signal.SIGTERM, signal.SIGQUIT): signal.signal(number, lambda number, frame: told.append(int(number)))
@@ -217,7 +220,7 @@ while not told: time.sleep(0.01)
 time.sleep(7)
 print('told', told, flush=True)";
         let script = format!("python3 -c \"{server}\"; true");
-        let flags = ["--signal-scope", "group", "--rewrite", "TERM:QUIT", "--budget", "20s"];
+        let flags = ["--signal-scope", scope, "--rewrite", "TERM:QUIT", "--budget", "20s"];
         let words = flags.into_iter().chain(["--", "sh", "-c", &script]);
         let mut shim = Shim::run(place, words);
         shim.says("up\n");
