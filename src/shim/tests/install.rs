@@ -11,7 +11,7 @@ use std::{
         process::CommandExt as _,
     },
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use nix::{
@@ -124,6 +124,25 @@ fn leftovers_and_links_in_its_way_are_replaced_and_not_followed() {
     let mut left = names(folder.path());
     left.sort();
     assert_eq!(left, ["fermata-shim", "victim"]);
+}
+
+#[test]
+fn several_at_once_each_as_process_1_do_not_trip_over_each_other() {
+    if !is_root("to be process 1") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let start = |_| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", SHIM, "install"]).arg(folder.path());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let all: Vec<_> = (0..8).map(start).collect();
+    for one in all {
+        assert_silent_success(&one.wait_with_output().unwrap());
+    }
+    assert_eq!(names(folder.path()), ["fermata-shim"]);
+    assert_eq!(fs::read(folder.path().join("fermata-shim")).unwrap(), fs::read(SHIM).unwrap());
 }
 
 #[test]

@@ -200,7 +200,9 @@ fn pitfall_27_a_window_that_is_resized_does_not_end_an_apache() {
         terminal.shows("got 10");
         assert!(!terminal.screen().contains("got 28"), "{}", terminal.screen());
         assert!(!terminal.screen().contains("stopping"), "{}", terminal.screen());
-        send(shim, 15);
+        // The runtime's WINCH is none of the window's.
+        send(shim, 28);
+        terminal.shows("WINCH: stopping");
         terminal.shows("got 28");
     }
     // Without a terminal WINCH is the stop signal that it is.
@@ -266,6 +268,18 @@ fn pitfall_24_a_job_in_the_background_stops_when_it_reads_and_goes_on_in_the_for
     terminal.shows("read <two>");
     terminal.types("exit 0\n");
     assert_eq!(terminal.ends(), 0);
+}
+
+/// `kubectl attach -it`: no shell is there that could ever make the program go on.
+#[test]
+fn pitfall_24_the_key_that_suspends_does_not_freeze_a_container() {
+    let script = "while :; do echo tick; sleep 0.02; done";
+    let mut terminal = Terminal::new(&mut command(Place::Pid1, ["--", "sh", "-c", script]));
+    terminal.shows_times("tick", 3);
+    terminal.types("\x1a");
+    terminal.shows("^Z");
+    let before = terminal.screen().matches("tick").count();
+    terminal.shows_times("tick", before + 20);
 }
 
 #[test]
