@@ -121,7 +121,7 @@ pub const TABLE: [Definition; 12] = [
     Definition {
         key: Key::Rewrite,
         name: "rewrite",
-        accepts: "pairs of signals such as TERM:QUIT,HUP:0 (names or numbers; 0 drops)",
+        accepts: Rewrite::ACCEPTS,
         built_in: "none",
         meaning: "The signal that the program gets in place of the one that comes.",
         per_container: true,
@@ -130,7 +130,7 @@ pub const TABLE: [Definition; 12] = [
     Definition {
         key: Key::SignalScope,
         name: "signal-scope",
-        accepts: "child or group",
+        accepts: Scope::ACCEPTS,
         built_in: "`child`; `group` for a shell",
         meaning: "Whom signals are passed on to: the program alone, or its whole process group.",
         per_container: true,
@@ -157,7 +157,7 @@ pub const TABLE: [Definition; 12] = [
     Definition {
         key: Key::ExitCode,
         name: "exit-code",
-        accepts: "app, a code from 0 to 255, or a map such as 143:0",
+        accepts: ExitCodes::ACCEPTS,
         built_in: "`app`, or the profile's",
         meaning: "What a stop reports: the program's own code, always this one, or another one for some.",
         per_container: true,
@@ -394,7 +394,7 @@ pub fn markdown() -> String {
 
 #[cfg(test)]
 mod tests {
-    use fermata_stop_plan::{Command, ParseCommandError};
+    use fermata_stop_plan::{Command, PROFILES, ParseCommandError};
 
     use super::{BUILT_IN_DRAIN, InvalidValue, Key, ShimMode, TABLE, Value, parse};
 
@@ -404,6 +404,12 @@ mod tests {
             assert_eq!(row.key.definition().name, row.name);
             assert_eq!(Key::named(row.name), Some(row.key));
         }
+    }
+
+    #[test]
+    fn every_profile_is_named_where_profiles_are_accepted() {
+        let names: Vec<_> = PROFILES.iter().map(|profile| profile.name).collect();
+        assert_eq!(Key::Profile.definition().accepts, format!("{}, or none", names.join(", ")));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct ExitCodes {
 }
 
 impl ExitCodes {
+    /// What is accepted where exit codes are chosen.
+    pub const ACCEPTS: &str = "app, a code from 0 to 255, or a map such as 143:0";
+
     /// Always this code.
     #[must_use]
     pub const fn always(code: u8) -> Self {

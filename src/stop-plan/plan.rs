@@ -20,6 +20,11 @@ pub enum Scope {
     Group,
 }
 
+impl Scope {
+    /// What is accepted where a scope is written.
+    pub const ACCEPTS: &str = "child or group";
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -167,15 +172,13 @@ impl StopPlanFlags {
                     Some(words.value("--trigger", "signals with commas between them: TERM,QUIT")?);
             }
             Some("--rewrite") => {
-                let accepts = "pairs of signals such as TERM:QUIT,HUP:0 (names or numbers; 0 drops)";
-                self.rewrite.extend(&words.value("--rewrite", accepts)?);
+                self.rewrite.extend(&words.value("--rewrite", Rewrite::ACCEPTS)?);
             }
-            Some("--signal-scope") => self.scope = Some(words.value("--signal-scope", "child or group")?),
+            Some("--signal-scope") => self.scope = Some(words.value("--signal-scope", Scope::ACCEPTS)?),
             Some("--drain") => self.drain = words.value("--drain", ACCEPTS_DRAIN)?,
             Some("--quiet") => self.quiet = Some(words.value("--quiet", ACCEPTS_SECONDS)?),
             Some("--exit-code") => {
-                let accepts = "app, a code from 0 to 255, or a map such as 143:0";
-                self.exit_codes = Some(words.value("--exit-code", accepts)?);
+                self.exit_codes = Some(words.value("--exit-code", ExitCodes::ACCEPTS)?);
             }
             Some("--budget") => self.budget = Some(words.value("--budget", ACCEPTS_SECONDS)?),
             Some("--status-command") => self.status_command = Some(words.command("--status-command")?),

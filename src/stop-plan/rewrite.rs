@@ -12,6 +12,9 @@ use crate::{ParseSignalError, Signal, SignalSet};
 pub struct Rewrite(Vec<(Signal, Option<Signal>)>);
 
 impl Rewrite {
+    /// What is accepted where a signal map is written.
+    pub const ACCEPTS: &str = "pairs of signals such as TERM:QUIT,HUP:0 (names or numbers; 0 drops)";
+
     /// What is passed on for a signal, or `None` if it is dropped.
     #[must_use]
     pub fn apply(&self, signal: Signal) -> Option<Signal> {

@@ -58,13 +58,12 @@ pub(super) fn reap(pid: Pid) {
     let _ = wait(libc::P_PID, pid.as_raw().unsigned_abs(), libc::WEXITED | libc::WNOHANG);
 }
 
-/// Whether a child is stopped at this moment. The answer is left for whoever asks again.
+/// Whether a child is stopped at this moment.
 pub(super) fn is_stopped(pid: Pid) -> bool {
-    let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
-    matches!(wait(libc::P_PID, pid.as_raw().unsigned_abs(), flags), Ok(Some(_)))
+    stopped_by(pid).is_some()
 }
 
-/// The signal by which a child is stopped at this moment, if it is.
+/// The signal by which a child is stopped at this moment, if it is. The answer is left for whoever asks again.
 pub(super) fn stopped_by(pid: Pid) -> Option<Signal> {
     let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT;
     match wait(libc::P_PID, pid.as_raw().unsigned_abs(), flags) {

@@ -7,6 +7,8 @@ mod dumb_init;
 mod peers;
 #[path = "dialects/printer.rs"]
 mod printer;
+#[path = "harness/proc.rs"]
+mod proc;
 #[path = "dialects/process.rs"]
 mod process;
 #[path = "harness/skip.rs"]

@@ -53,6 +53,8 @@
 //! | 50 silence, whole lines | `stopping::pitfall_50_*` |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "harness/proc.rs"]
+mod proc;
 #[path = "pitfalls/reaping.rs"]
 mod reaping;
 #[path = "pitfalls/shim.rs"]

@@ -11,15 +11,13 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, channel},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use nix::libc;
 
 use super::printer;
-
-/// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::proc::{PATIENCE, descendants, status};
+pub(crate) use crate::proc::{children, send, wait_for};
 
 /// The shim under another name, as a container's image would have it.
 pub(crate) fn shim(name: &str) -> PathBuf {
@@ -206,28 +204,6 @@ impl Running {
     }
 }
 
-/// Sends a signal.
-pub(crate) fn send(pid: i32, signal: i32) {
-    assert!(pid > 1, "no test signals {pid}");
-    #[expect(unsafe_code, reason = "nix sends no real-time signals")]
-    // SAFETY: the call takes numbers. A process that has ended meanwhile is no mistake.
-    unsafe {
-        libc::kill(pid, signal);
-    }
-}
-
-/// Waits until there is a value.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = look() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// Waits until a process is in a state, as `/proc` writes it: `T` for stopped.
 pub(crate) fn wait_for_state(pid: i32, state: &str) {
     wait_for(&format!("{pid} to be {state}"), || {
@@ -245,30 +221,6 @@ pub(crate) fn wait_until_it_goes_on(pid: i32) {
 /// Whether a process is there and has not ended.
 pub(crate) fn is_alive(pid: i32) -> bool {
     status(pid, "State").is_some_and(|state| !state.starts_with(['Z', 'X']))
-}
-
-/// The children of a process.
-pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-/// All processes below a process.
-pub(crate) fn descendants(pid: i32) -> Vec<i32> {
-    let mut all = children(pid);
-    let mut index = 0;
-    while index < all.len() {
-        all.extend(children(all[index]));
-        index += 1;
-    }
-    all
-}
-
-/// One field of `/proc/PID/status`.
-pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
-    line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
 /// The process group and the session of a process.

@@ -10,11 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use crate::proc::{PATIENCE, children, descendants, send, status, wait_for};
+
 /// The binary.
 pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_fermata-shim");
-
-/// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the shim runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,60 +178,9 @@ pub(crate) fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<It
     command
 }
 
-/// Sends a signal.
-pub(crate) fn send(pid: i32, signal: i32) {
-    assert!(pid > 1, "no test signals {pid}");
-    // A process that has ended meanwhile is no mistake.
-    unsafe_kill(pid, signal);
-}
-
-#[expect(unsafe_code, reason = "nix sends no real-time signals")]
-fn unsafe_kill(pid: i32, signal: i32) {
-    // SAFETY: the call takes numbers.
-    unsafe {
-        nix::libc::kill(pid, signal);
-    }
-}
-
-/// Waits until there is a value.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(value) = look() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// The children of a process.
-pub(crate) fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
-}
-
-/// All processes below a process.
-pub(crate) fn descendants(pid: i32) -> Vec<i32> {
-    let mut all = children(pid);
-    let mut index = 0;
-    while index < all.len() {
-        all.extend(children(all[index]));
-        index += 1;
-    }
-    all
-}
-
 /// The name of a process.
 pub(crate) fn comm(pid: i32) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
-}
-
-/// One field of `/proc/PID/status`.
-pub(crate) fn status(pid: i32, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.split(':').next() == Some(field))?;
-    line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
 fn collect(mut stream: impl Read + Send + 'static) -> Text {
