@@ -308,3 +308,6 @@ fn unusable(authority: &Authority, now: SystemTime) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
