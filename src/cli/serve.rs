@@ -21,7 +21,6 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     cluster::{self, Cluster, ReachError},
@@ -245,7 +244,7 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)), metrics.handshake_failures.clone());
+    let transport = Transport::tls(tls, metrics.handshake_failures.clone());
     let router = mutate::router(Arc::clone(&admission));
     let crowded = move || admission.crowded();
     let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
