@@ -107,6 +107,8 @@ impl Keeper {
                 {
                     registration.is_content();
                 }
+                // The reason is said before the remedy.
+                authority.report(&rotation, now);
                 for action in actions {
                     match (action, &mut registration) {
                         (Action::Serve { reason, authority: signer }, _) => {
@@ -120,7 +122,6 @@ impl Keeper {
                         (Action::Register { .. }, None) => {}
                     }
                 }
-                authority.report(&rotation);
                 expiry::report(&self.holder, Late::OWN, &self.metrics, &self.conditions.tls);
             }
             if let Some(registration) = &mut registration {

@@ -11,13 +11,16 @@ use crate::{cluster::Sight, telemetry::Condition};
 /// manifests again, and renewals of certificates, disturb it for moments that are over before endpoints could follow.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it must last to be worth a line in the log: at every start, and at every healing, there is a moment of it.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
+
 /// How the program stands with the API servers.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Whether it was ever known to be accepted.
     earned: bool,
-    /// Since when it is known to be refused.
-    refused: Option<SystemTime>,
+    /// Since when it is known to be refused, and whether the log has it.
+    refused: Option<(SystemTime, bool)>,
 }
 
 /// What is known of the registration.
@@ -49,7 +52,7 @@ impl Standing {
             (Sight::Missing, _) => {
                 Verdict::Unclear(format!("there is no MutatingWebhookConfiguration {name}"))
             }
-            (_, None) => Verdict::Refused("no certificate is served".into()),
+            (_, None) => Verdict::Unclear("no certificate is served yet".into()),
             (Sight::Found(entries), Some(chain)) => match judge(chain, entries, now) {
                 Verdict::Unclear(why) if !entries.is_empty() => {
                     // It can be seen and not be judged: what cannot be known must not stop anything.
@@ -84,17 +87,24 @@ impl Standing {
                 }
             }
             Verdict::Unclear(why) => {
-                if condition.failed(format!("{why}{but}")) {
+                // What comes and goes at every start is no news for the log.
+                let is_usual = known.fault.is_none() && !matches!(known.entries, Sight::Missing);
+                if condition.failed(format!("{why}{but}")) && !is_usual {
                     tracing::warn!("not ready: {why}{but}");
                 }
             }
             Verdict::Refused(why) => {
                 let why = format!("API servers refuse the served certificate: {why}{but}");
                 // A clock that was set back must not prolong it.
-                let since = *self.refused.get_or_insert(now);
-                let is_patient = self.earned && now.duration_since(since).is_ok_and(|lasts| lasts < PATIENCE);
-                let news = if is_patient { condition.degraded(&why) } else { condition.failed(&why) };
-                if news {
+                let (since, is_said) = *self.refused.get_or_insert((now, false));
+                let lasts = now.duration_since(since).unwrap_or(PATIENCE);
+                if self.earned && lasts < PATIENCE {
+                    condition.degraded(&why);
+                } else {
+                    condition.failed(&why);
+                }
+                if lasts >= WORTH_SAYING && !is_said {
+                    self.refused = Some((since, true));
                     tracing::error!("{why}");
                 }
             }

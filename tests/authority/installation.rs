@@ -132,9 +132,9 @@ impl Installation {
             "apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET],
             "verbs": ["get", "list", "watch", "update", "patch", "create"],
         });
-        put(&role, NAME, json!({ "rules": [secret] })).await.unwrap();
+        put(&role, NAME, json!({ "rules": [secret] })).await;
         let reference = json!({ "apiGroup": group, "kind": "Role", "name": NAME });
-        put(&binding, NAME, json!({ "subjects": subject, "roleRef": reference })).await.unwrap();
+        put(&binding, NAME, json!({ "subjects": subject, "roleRef": reference })).await;
         self.allow_cluster(&["get", "list", "watch", "patch"]).await;
     }
 
@@ -154,10 +154,10 @@ impl Installation {
                 "resourceNames": [self.name], "verbs": verbs,
             },
         ]);
-        let roles = Api::<ClusterRole>::all(self.client.clone());
-        put(&roles, &self.name, json!({ "rules": rules })).await.unwrap();
+        let cluster_roles = Api::<ClusterRole>::all(self.client.clone());
+        put(&cluster_roles, &self.name, json!({ "rules": rules })).await;
         let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
-        put(&bindings, &self.name, json!({ "subjects": subject, "roleRef": reference })).await.unwrap();
+        put(&bindings, &self.name, json!({ "subjects": subject, "roleRef": reference })).await;
     }
 
     /// The chart's Secret, with data or without.
@@ -232,17 +232,7 @@ impl Installation {
 
     /// Replaces the configuration, or makes it.
     pub(crate) async fn register(&self, port: u16, failure_policy: &str, bundle: Option<&str>) {
-        self.try_register(port, failure_policy, bundle).await.unwrap();
-    }
-
-    /// The same, where the API server may refuse it.
-    pub(crate) async fn try_register(
-        &self,
-        port: u16,
-        failure_policy: &str,
-        bundle: Option<&str>,
-    ) -> kube::Result<()> {
-        put(&self.configurations(), &self.name, self.configuration(port, failure_policy, bundle)).await
+        put(&self.configurations(), &self.name, self.configuration(port, failure_policy, bundle)).await;
     }
 
     /// Deletes the configuration.
@@ -393,7 +383,7 @@ where
 }
 
 /// Creates an object or replaces it, whatever was there.
-async fn put<K>(api: &Api<K>, name: &str, mut object: Value) -> kube::Result<()>
+async fn put<K>(api: &Api<K>, name: &str, mut object: Value)
 where
     K: Clone + std::fmt::Debug + DeserializeOwned + Serialize + Resource,
 {
@@ -401,16 +391,16 @@ where
     loop {
         match api.get_opt(name).await.unwrap() {
             None => {
-                let object = serde_json::from_value(object).unwrap();
-                return api.create(&PostParams::default(), &object).await.map(drop);
+                create(api, object).await;
+                return;
             }
             Some(there) => {
                 object["metadata"]["resourceVersion"] = there.meta().resource_version.clone().into();
                 let object = serde_json::from_value(object.clone()).unwrap();
                 match api.replace(name, &PostParams::default(), &object).await {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => return,
                     Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                    Err(error) => return Err(error),
+                    Err(error) => panic!("{error}"),
                 }
             }
         }

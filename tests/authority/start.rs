@@ -12,6 +12,11 @@ async fn a_replica_fills_the_secret_registers_and_is_called() {
     installation.reviewed().await;
     assert_eq!(installation.bundle().await, installation.secret("ca.crt").await.unwrap());
     assert_eq!(installation.secret("tls.crt").await, installation.secret("ca.crt").await);
+    let log = fermata.process().log();
+    assert!(
+        !log.contains("WARN") && !log.contains("ERROR"),
+        "an ordinary start is no reason to worry: {log}"
+    );
     let (ready, page) = readiness(&fermata).await;
     assert!(ready, "{page}");
     for line in ["[+]tls ok", "[+]authority ok", "[+]registration ok"] {
