@@ -16,6 +16,8 @@ mod refusals;
 mod releases;
 #[path = "chart/render.rs"]
 mod render;
+#[path = "chart/replica.rs"]
+mod replica;
 #[path = "chart/stage.rs"]
 mod stage;
 #[path = "chart/values.rs"]

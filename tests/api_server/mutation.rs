@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use fermata_test_cluster::{
-    ControlPlane, http,
+    http,
     wait::{self, Seen},
 };
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};

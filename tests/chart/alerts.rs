@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use fermata_test_cluster::{
-    Fermata, Launch, Scratch,
-    assets::Binary,
-    http,
-};
+use fermata_test_cluster::{Fermata, Launch, Scratch, assets::Binary, http};
 use serde_json::Value;
 
 use crate::stage::{Stage, create, eventually, objects, offline, only, template};
@@ -39,7 +35,10 @@ async fn every_metric_of_an_alert_is_on_the_page() {
             "--drain=0s".to_owned(),
         ]
         .into(),
-        env: vec![("KUBECONFIG".to_owned(), String::new()), ("HOME".to_owned(), scratch.path().display().to_string())],
+        env: vec![
+            ("KUBECONFIG".to_owned(), String::new()),
+            ("HOME".to_owned(), scratch.path().display().to_string()),
+        ],
         readiness_url: format!("http://127.0.0.1:{}/readyz", ports.admin),
         grace: Duration::from_secs(5),
     };
@@ -88,7 +87,9 @@ async fn the_api_server_counts_pods_that_nobody_was_asked_about() {
         create(&namespace, &format!("unasked-{number}")).await.map_err(|error| error.to_string())?;
         let request = ::http::Request::get("/metrics").body(Vec::new()).unwrap();
         let page = client.request_text(request).await.map_err(|error| error.to_string())?;
-        let line = page.lines().find(|line| line.starts_with(counter) && line.contains(r#"name="pods.fermata.dev""#));
+        let line = page
+            .lines()
+            .find(|line| line.starts_with(counter) && line.contains(r#"name="pods.fermata.dev""#));
         line.map(|_| ()).ok_or_else(|| "no such count".to_owned())
     })
     .await;
@@ -104,6 +105,9 @@ async fn every_alert_says_what_to_do() {
         assert!(["critical", "warning"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{alert}");
         let [summary, description] =
             ["summary", "description"].map(|key| rule["annotations"][key].as_str().unwrap_or_default());
-        assert!(!summary.is_empty() && description.ends_with(|end: char| end == '.' || end.is_alphanumeric()), "{rule}");
+        assert!(
+            !summary.is_empty() && description.ends_with(|end: char| end == '.' || end.is_alphanumeric()),
+            "{rule}"
+        );
     }
 }

@@ -16,10 +16,8 @@ use crate::{
 };
 
 /// The plain manifests, each with the values that it is rendered with.
-pub(crate) const MANIFESTS: [(&str, &[&str]); 2] = [
-    ("fermata.yaml", &[]),
-    ("fermata-cert-manager.yaml", &["--set", "tls.mode=certManager"]),
-];
+pub(crate) const MANIFESTS: [(&str, &[&str]); 2] =
+    [("fermata.yaml", &[]), ("fermata-cert-manager.yaml", &["--set", "tls.mode=certManager"])];
 
 /// A manifest's file.
 pub(crate) fn manifest(name: &str) -> PathBuf {
@@ -75,15 +73,15 @@ fn the_schema_describes_every_value_as_values_yaml_does() {
 async fn render(helm: &Helm, flags: &[&str]) -> String {
     let rendered = helm.success(&template(&[&["--no-hooks"], flags].concat())).await.unwrap();
     // Helm takes what bears its name for its own.
-    let rendered = rendered.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl");
-    let rendered: String = rendered.lines().filter(|line| !line.trim().is_empty()).fold(
-        String::new(),
-        |mut text, line| {
+    let rendered =
+        rendered.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl");
+    let rendered: String =
+        rendered.lines().filter(|line| !line.trim().is_empty()).fold(String::new(), |mut text, line| {
             writeln!(text, "{}", line.trim_end()).unwrap();
             text
-        },
-    );
-    let how = ["helm template fermata charts/fermata --namespace fermata --no-hooks", &flags.join(" ")].join(" ");
+        });
+    let how =
+        ["helm template fermata charts/fermata --namespace fermata --no-hooks", &flags.join(" ")].join(" ");
     format!(
         "# Made by `make golden` from the chart: {}\n---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: fermata\n  labels:\n    app.kubernetes.io/name: fermata\n    app.kubernetes.io/part-of: fermata\n{rendered}",
         how.trim_end()

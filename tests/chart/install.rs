@@ -10,7 +10,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// cert-manager's and the Prometheus operator's own definitions of the objects that the chart makes for them.
-async fn define_custom_resources(stage: &Stage) {
+pub(crate) async fn define_custom_resources(stage: &Stage) {
     let cert_manager = assets::source(assets::CERT_MANAGER).await.unwrap().join("deploy/crds");
     let prometheus =
         assets::source(assets::PROMETHEUS_OPERATOR).await.unwrap().join("example/prometheus-operator-crd");
@@ -152,7 +152,7 @@ async fn the_replicas_meet_the_strictest_pod_security_standard() {
     let stage = Stage::new(Binary::Helm).await;
     let namespaces: Api<Namespace> = Api::all(stage.cluster.client().unwrap());
     let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
-    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "labels": labels } });
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "fermata", "labels": labels } });
     let apply = PatchParams::apply("test").force();
     namespaces.patch("fermata", &apply, &Patch::Apply(&namespace)).await.unwrap();
     stage.install("fermata", "fermata", &[]).await;
@@ -172,7 +172,7 @@ async fn the_replicas_meet_the_strictest_pod_security_standard() {
         assert!(spec.volumes.unwrap().iter().any(token), "no token");
     }
     stage.uninstall("fermata", "fermata").await;
-    let none = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {} });
+    let none = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "fermata" } });
     namespaces.patch("fermata", &apply, &Patch::Apply(&none)).await.unwrap();
 }
 
@@ -223,12 +223,12 @@ async fn the_configuration_decides_who_is_asked() {
     let flags = ["--set", "webhook.failurePolicy=Fail,webhook.excludedNamespaces={kept-out}"];
     stage.install("fermata", "fermata", &flags).await;
     let shop = stage.opted_in().await;
-    let asked = eventually("the API server to ask", async || match create(&shop, "asked").await {
-        Err(error) => Ok(error.to_string()),
-        Ok(_) => {
-            shop.pods().unwrap().delete("asked", &Default::default()).await.ok();
-            Err("the Pod was created".to_owned())
+    let asked = eventually("the API server to ask", async || {
+        if let Err(error) = create(&shop, "asked").await {
+            return Ok(error.to_string());
         }
+        shop.pods().unwrap().delete("asked", &DeleteParams::default()).await.ok();
+        Err("the Pod was created".to_owned())
     })
     .await;
     assert!(asked.contains("pods.fermata.dev"), "{asked}");
@@ -242,7 +242,7 @@ async fn the_configuration_decides_who_is_asked() {
     for name in ["fermata", "kept-out", "kube-system"] {
         namespaces.patch(name, &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
         let pods: Api<Pod> = Api::namespaced(client.clone(), name);
-        let dry_run = kube::api::PostParams { dry_run: true, field_manager: None };
+        let dry_run = PostParams { dry_run: true, field_manager: None };
         eventually(&format!("a Pod in {name}"), async || {
             pods.create(&dry_run, &crate::stage::pod("free")).await.map_err(|error| error.to_string())
         })
@@ -250,7 +250,7 @@ async fn the_configuration_decides_who_is_asked() {
     }
     let mut out = crate::stage::pod("opted-out");
     out.labels_mut().insert("fermata.dev/inject".to_owned(), "disabled".to_owned());
-    shop.pods().unwrap().create(&Default::default(), &out).await.unwrap();
+    shop.pods().unwrap().create(&PostParams::default(), &out).await.unwrap();
     stage.uninstall("fermata", "fermata").await;
     create(&shop, "after").await.unwrap();
 }

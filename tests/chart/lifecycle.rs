@@ -24,7 +24,8 @@ async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
         // Pods come all the while, not only between the steps.
         let (going, created) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
         let stream = tokio::spawn({
-            let (namespace, going, created) = (Arc::clone(&namespace), Arc::clone(&going), Arc::clone(&created));
+            let (namespace, going, created) =
+                (Arc::clone(&namespace), Arc::clone(&going), Arc::clone(&created));
             async move {
                 while going.load(Ordering::Relaxed) {
                     let number = created.fetch_add(1, Ordering::Relaxed);
@@ -54,12 +55,9 @@ async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
 /// There is no node here, so this test says in the kubelet's place what became of the Pod.
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_test_says_how_it_went_and_leaves_nothing_behind() {
-    for (binary, phase) in [
-        (HELMS[0], "Succeeded"),
-        (HELMS[0], "Failed"),
-        (HELMS[1], "Succeeded"),
-        (HELMS[1], "Failed"),
-    ] {
+    for (binary, phase) in
+        [(HELMS[0], "Succeeded"), (HELMS[0], "Failed"), (HELMS[1], "Succeeded"), (HELMS[1], "Failed")]
+    {
         let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         let pods: Api<Pod> = Api::namespaced(stage.cluster.client().unwrap(), "fermata");

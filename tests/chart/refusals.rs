@@ -46,13 +46,20 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
     (&["tls.mode=files", "tls.secretName=x"], &["needs tls.caBundle", "--set-file tls.caBundle=ca.crt"]),
     (&["tls.mode=files", "tls.secretName=x", "tls.caBundle=LS0t"], &["no certificate in PEM", "--set-file"]),
     (
-        &["tls.mode=files", "tls.secretName=x", "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----"],
+        &[
+            "tls.mode=files",
+            "tls.secretName=x",
+            "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----",
+        ],
         &["holds a private key", "certificates alone"],
     ),
     (&["tls.caBundle=x"], &["tls.mode is selfSigned", "leave tls.caBundle out"]),
     (&["tls.mode=certManager", "tls.caBundle=x"], &["tls.mode is certManager", "leave tls.caBundle out"]),
     (&["tls.secretName=x"], &["tls.secretName is for", "fermata-authority", "set tls.mode"]),
-    (&["tls.mode=certManager", "tls.selfSigned.certificateLifetime=1h"], &["tls.selfSigned has settings", "leave them out"]),
+    (
+        &["tls.mode=certManager", "tls.selfSigned.certificateLifetime=1h"],
+        &["tls.selfSigned has settings", "leave them out"],
+    ),
     (&["tls.certManager.issuerRef.name=x"], &["tls.mode is selfSigned", "use tls.mode certManager"]),
     (
         &["tls.mode=certManager", "tls.certManager.issuerRef.kind=ClusterIssuer"],
@@ -67,10 +74,16 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
     (&["podDisruptionBudget.minAvailable=100%"], &["lets none of 2 replicas go"]),
     (&["priorityClass.create=true", "priorityClassName=high"], &["names high", "use one of the two"]),
     (&["serviceAccount.create=false"], &["set serviceAccount.name"]),
-    (&["hostNetwork.enabled=true", "hostNetwork.port=9000", "hostNetwork.adminPort=9000"], &["both 9000", "two ports"]),
+    (
+        &["hostNetwork.enabled=true", "hostNetwork.port=9000", "hostNetwork.adminPort=9000"],
+        &["both 9000", "two ports"],
+    ),
     (&["hostNetwork.enabled=true", "networkPolicy.enabled=true"], &["networkPolicy does nothing"]),
     (&["metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"], &["enable one"]),
-    (&["webhook.namespaceSelector.matchLabels.fermata\\.dev/inject=x"], &["sets to enabled itself", "leave it out"]),
+    (
+        &["webhook.namespaceSelector.matchLabels.fermata\\.dev/inject=x"],
+        &["sets to enabled itself", "leave it out"],
+    ),
 ];
 
 async fn refusal(helm: &Helm, settings: &[&str]) -> String {

@@ -101,9 +101,15 @@ async fn every_object_says_whose_it_is() {
         ] {
             assert_eq!(labels.get(label).map(String::as_str), Some(value), "{label} of {object}");
         }
-        let cluster_wide = ["ClusterRole", "ClusterRoleBinding", "MutatingWebhookConfiguration", "Namespace", "PriorityClass"]
-            .iter()
-            .any(|kind| object["kind"] == *kind);
+        let cluster_wide = [
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "MutatingWebhookConfiguration",
+            "Namespace",
+            "PriorityClass",
+        ]
+        .iter()
+        .any(|kind| object["kind"] == *kind);
         assert_eq!(object["metadata"]["namespace"].is_null(), cluster_wide, "{object}");
     }
     let pods = &only(&all[..all.len() / 2], "Deployment")["spec"]["template"];
@@ -192,7 +198,8 @@ async fn rights_are_the_least() {
     for role in objects.iter().filter(|object| is_test(object) && object["rules"].is_array()) {
         for rule in role["rules"].as_array().unwrap() {
             assert!(!rule["resources"].as_array().unwrap().contains(&json!("secrets")), "{rule}");
-            let writes = rule["verbs"].as_array().unwrap().iter().any(|verb| *verb != "get" && *verb != "list");
+            let writes =
+                rule["verbs"].as_array().unwrap().iter().any(|verb| *verb != "get" && *verb != "list");
             assert!(!writes || role["metadata"]["namespace"] == "fermata-test", "{rule}");
         }
     }
@@ -214,7 +221,10 @@ async fn the_program_takes_every_argument_and_every_setting() {
         &[][..],
         &["--set", "tls.mode=certManager"],
         &["--set", "tls.selfSigned.authorityLifetime=48h,tls.selfSigned.certificateLifetime=1h"],
-        &["--set", "hostNetwork.enabled=true,log.format=json,log.level=debug,drainSeconds=0,extraArgs={--workers=2}"],
+        &[
+            "--set",
+            "hostNetwork.enabled=true,log.format=json,log.level=debug,drainSeconds=0,extraArgs={--workers=2}",
+        ],
     ] {
         let objects = rendered(&helm, flags).await;
         let mut words = arguments(only(&objects, "Deployment"));
@@ -240,7 +250,8 @@ async fn the_program_takes_every_argument_and_every_setting() {
     std::fs::write(&values, settings).unwrap();
     for flags in [&["--values", values.to_str().unwrap()][..], &[]] {
         let objects = rendered(&helm, flags).await;
-        std::fs::write(&config, only(&objects, "ConfigMap")["data"]["config.yaml"].as_str().unwrap()).unwrap();
+        std::fs::write(&config, only(&objects, "ConfigMap")["data"]["config.yaml"].as_str().unwrap())
+            .unwrap();
         let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples/deployment.yaml");
         let mut command = Command::new(env!("CARGO_BIN_EXE_fermata"));
         let run = command.args(["preview", "--config"]).arg(&config).arg(sample).output().unwrap();
@@ -286,15 +297,21 @@ async fn on_the_node_s_network_replicas_never_need_a_third_node() {
     let flags = ["--set", "hostNetwork.enabled=true,hostNetwork.port=9443,hostNetwork.adminPort=9080"];
     let objects = rendered(&offline(HELMS[0]).await, &flags).await;
     let deployment = only(&objects, "Deployment");
-    assert_eq!(deployment["spec"]["strategy"]["rollingUpdate"], json!({ "maxUnavailable": 1, "maxSurge": 0 }));
+    assert_eq!(
+        deployment["spec"]["strategy"]["rollingUpdate"],
+        json!({ "maxUnavailable": 1, "maxSurge": 0 })
+    );
     let pods = &deployment["spec"]["template"]["spec"];
     assert_eq!(pods["hostNetwork"], true);
     // By their ports no two of them fit on a node.
     let ports = [json!(9443), json!(9080)];
-    let found = pods["containers"][0]["ports"].as_array().unwrap().iter().map(|port| port["containerPort"].clone());
+    let found =
+        pods["containers"][0]["ports"].as_array().unwrap().iter().map(|port| port["containerPort"].clone());
     assert_eq!(found.collect::<Vec<_>>(), ports);
     let arguments = arguments(deployment);
-    assert!(arguments.contains(&"--listen=0.0.0.0:9443") && arguments.contains(&"--admin-listen=0.0.0.0:9080"));
+    assert!(
+        arguments.contains(&"--listen=0.0.0.0:9443") && arguments.contains(&"--admin-listen=0.0.0.0:9080")
+    );
 }
 
 #[tokio::test]
@@ -330,7 +347,8 @@ async fn risky_values_are_warned_of() {
         ("webhook.timeoutSeconds=30", "34 seconds"),
         ("podDisruptionBudget.enabled=false", "A node drain may take"),
     ] {
-        let words_of = ["install", "fermata", CHART, "--dry-run=client", "--namespace", "fermata", "--set", settings];
+        let words_of =
+            ["install", "fermata", CHART, "--dry-run=client", "--namespace", "fermata", "--set", settings];
         let said = helm.run(&words_of).await.unwrap();
         assert!(said.stdout.contains("WARNING: ") && said.stdout.contains(words), "{settings}: {said:?}");
     }

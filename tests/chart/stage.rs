@@ -85,8 +85,12 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(binary: Binary) -> Self {
+        Self::on(cluster().await, binary).await
+    }
+
+    /// The same on another control plane.
+    pub(crate) async fn on(cluster: &'static ControlPlane, binary: Binary) -> Self {
         let turn = TURN.lock().await;
-        let cluster = cluster().await;
         let helm = Helm::prepare(binary, Some(cluster.kubeconfig_path())).await.unwrap();
         let stage = Self { cluster, helm, _turn: turn };
         // What a test before left that failed is not for this one to stumble over.

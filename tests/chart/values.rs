@@ -67,7 +67,10 @@ fn meanings(yaml: &str) -> Vec<(String, String)> {
         let words = line.trim_start();
         let depth = line.len() - words.len();
         if let Some(said) = words.strip_prefix("# ") {
-            comment = format!("{comment} {said}").trim_start().to_owned();
+            if !comment.is_empty() {
+                comment.push(' ');
+            }
+            comment.push_str(said);
         } else if let Some((key, _)) = words.split_once(':').filter(|(key, _)| !key.contains(' ')) {
             path.retain(|(above, _)| *above < depth);
             path.push((depth, key));
@@ -87,7 +90,7 @@ fn tables<'a>(path: &str, schema: &'a Value, found: &mut Vec<(String, &'a Value)
     if let Some(properties) = schema["properties"].as_object() {
         found.push((path.to_owned(), schema));
         for (key, schema) in properties {
-            tables(&format!("{path}.{key}").trim_start_matches('.').to_owned(), schema, found);
+            tables(format!("{path}.{key}").trim_start_matches('.'), schema, found);
         }
     }
 }
