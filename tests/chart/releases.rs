@@ -86,8 +86,11 @@ async fn the_plain_manifests_are_accepted_and_helm_does_not_take_them_over() {
             answer.contains("installed without Helm") && answer.contains("kubectl delete -f"),
             "{answer}"
         );
-        let deleted = stage.kubectl(&["delete", "--filename", file, "--timeout=60s"]).await;
-        assert!(deleted.status.success(), "{deleted:?}");
-        assert_eq!(stage.labelled("app.kubernetes.io/name=fermata").await, Vec::<String>::new());
     }
+    let files = MANIFESTS.map(|(name, _)| manifest(name).to_str().unwrap().to_owned());
+    let [one, other] = &files;
+    let words = ["delete", "--ignore-not-found", "--timeout=60s", "--filename", one, "--filename", other];
+    let deleted = stage.kubectl(&words).await;
+    assert!(deleted.status.success(), "{deleted:?}");
+    assert_eq!(stage.labelled("app.kubernetes.io/name=fermata").await, Vec::<String>::new());
 }

@@ -120,7 +120,7 @@ async fn a_replica_with_the_chart_s_own_rights_gives_pods_their_drain() {
         // The replica is still there and sees everything go. It must not bring back what it kept.
         stage.uninstall("fermata", "fermata").await;
         let secrets: Api<Secret> = Api::namespaced(client.clone(), "fermata");
-        let watched = Instant::now() + Duration::from_secs(4);
+        let watched = Instant::now() + Duration::from_secs(2);
         while Instant::now() < watched {
             assert_eq!(secrets.get_opt("fermata-authority").await.unwrap(), None);
             assert!(stage.configurations().await.is_empty());
