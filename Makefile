@@ -59,6 +59,7 @@ images: ## Build the images of the webhook and of the shim, static and without a
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
 	FERMATA_BLESS=1 cargo test --locked --test golden --test docs
+	FERMATA_BLESS=1 cargo test --locked --test chart generated
 
 .PHONY: assets
 assets: prerequisites ## Build etcd, kube-apiserver and the rest of the control plane, once
