@@ -3,7 +3,7 @@
 //! API servers call webhooks over HTTP/1.1 alone: over HTTP/2 all of their calls went to one replica
 //! (kubernetes/kubernetes#75791). Offering nothing else leaves no surface for attacks on HTTP/2.
 
-mod expiry;
+pub(crate) mod expiry;
 pub mod files;
 mod holder;
 pub mod self_signed;

@@ -1,4 +1,4 @@
-//! Reads one thing from a certificate: when it expires.
+//! Reads one thing from a certificate: from when and until when it counts.
 //!
 //! RFC 5280: `Certificate ::= SEQUENCE { tbsCertificate SEQUENCE { [0] version OPTIONAL, serialNumber, signature,
 //! issuer, validity SEQUENCE { notBefore, notAfter }, ... } ... }`. A walk over five values does not need an
@@ -13,7 +13,12 @@ const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 
 /// When a certificate expires, if it is one.
-pub(super) fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+pub(crate) fn not_after(certificate: &[u8]) -> Option<SystemTime> {
+    validity(certificate).map(|(_, not_after)| not_after)
+}
+
+/// From when and until when a certificate counts, if it is one.
+pub(crate) fn validity(certificate: &[u8]) -> Option<(SystemTime, SystemTime)> {
     let mut certificate = Der(certificate).enter(SEQUENCE)?;
     let mut fields = certificate.enter(SEQUENCE)?;
     let (mut tag, _) = fields.next()?;
@@ -26,8 +31,11 @@ pub(super) fn not_after(certificate: &[u8]) -> Option<SystemTime> {
     let _signature = fields.enter(SEQUENCE)?;
     let _issuer = fields.enter(SEQUENCE)?;
     let mut validity = fields.enter(SEQUENCE)?;
-    let _not_before = validity.next()?;
-    let (tag, time) = validity.next()?;
+    Some((time(validity.next()?)?, time(validity.next()?)?))
+}
+
+/// Reads a point in time: RFC 5280 demands seconds and Zulu time of both ways of writing one.
+fn time((tag, time): (u8, &[u8])) -> Option<SystemTime> {
     let time = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
     let (century, rest) = match tag {
         // Two digits of a year mean 1950 to 2049.
