@@ -162,6 +162,7 @@ impl OptedIn {
     pub(super) fn names<'f>(&'f self, own: Option<&'f str>) -> impl Iterator<Item = &'f str> {
         self.namespaces
             .iter()
+            .filter(|namespace| namespace.deletion_timestamp.is_none())
             .filter_map(|namespace| namespace.name.as_deref())
             .filter(move |name| !opt_in::SYSTEM_NAMESPACES.contains(name) && own != Some(*name))
     }

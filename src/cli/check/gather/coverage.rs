@@ -171,7 +171,7 @@ mod tests {
             let workload = workload.map(str::to_owned);
             Seen::Missed(Missed { namespace: "shop".into(), pod: "web-1".into(), workload })
         };
-        let owner = |kind: &str, name: &str| json!([{ "kind": kind, "name": name, "controller": true, "apiVersion": "apps/v1" }]);
+        let owner = |kind: &str, name: &str| json!([{ "kind": kind, "name": name, "controller": true, "apiVersion": if kind == "Job" { "batch/v1" } else { "apps/v1" } }]);
         for (pod, expected) in [
             (pod(|_| {}), missed(None)),
             (
