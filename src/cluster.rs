@@ -4,9 +4,11 @@
 //! and the Pod's own annotations count, and readiness says what is missing. Where an answer decides whether a Pod is
 //! valid at all, its absence leaves the Pod as it was.
 
+pub(crate) mod follow;
 mod lookup;
 mod namespaces;
 mod reach;
+mod sight;
 mod version;
 mod watch;
 
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 pub(crate) use lookup::is_label;
 pub(crate) use reach::runs_in_cluster;
 pub use reach::{ReachError, Reached, client, command_line_client};
+pub use sight::Sight;
 
 use crate::telemetry::{Conditions, Metrics};
 use lookup::Lookups;

@@ -52,10 +52,11 @@ pub struct Reached {
 /// When one of them is there and cannot be used.
 pub async fn client(kubeconfig: Option<&Path>) -> Result<Option<Reached>, ReachError> {
     let context = KubeConfigOptions::default();
-    match named(kubeconfig, &context).await? {
-        Some(config) => connect(config, None).map(Some),
-        None => in_cluster(),
+    if let Some(config) = named(kubeconfig, &context).await? {
+        return connect(config, None).map(Some);
     }
+    let Some((config, namespace)) = in_cluster()? else { return Ok(None) };
+    connect(config, Some(namespace)).map(Some)
 }
 
 /// The client for the cluster as kubectl finds it: also in `~/.kube/config`, which goes before the Pod that this is,
@@ -68,19 +69,23 @@ pub async fn command_line_client(
     kubeconfig: Option<&Path>,
     context: Option<&str>,
 ) -> Result<Option<Reached>, ReachError> {
-    let context = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    if let Some(config) = named(kubeconfig, &context).await? {
-        return connect(config, None).map(Some);
-    }
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let mut config = named(kubeconfig, &options).await?;
     let file = env::home_dir().map(|home| home.join(".kube/config")).filter(|file| file.is_file());
-    if let Some(file) = file {
+    if let (None, Some(file)) = (&config, file) {
         let origin = file.display().to_string();
-        let read = Kubeconfig::read_from(&file).map(Some);
-        if let Some(config) = from_kubeconfig(read, origin, &context).await? {
-            return connect(config, None).map(Some);
-        }
+        config = from_kubeconfig(Kubeconfig::read_from(&file).map(Some), origin, &options).await?;
     }
-    in_cluster()
+    let (mut config, own_namespace) = match config {
+        Some(config) => (config, None),
+        None => match in_cluster()? {
+            Some((config, namespace)) => (config, Some(namespace)),
+            None => return Ok(None),
+        },
+    };
+    // Whoever waits for an answer wants to see the first one: a replica that is not ready says so by a 503.
+    config.default_retry = false;
+    connect(config, own_namespace).map(Some)
 }
 
 /// What `--kubeconfig` or `KUBECONFIG` names.
@@ -95,14 +100,14 @@ async fn named(kubeconfig: Option<&Path>, context: &KubeConfigOptions) -> Result
     }
 }
 
-/// The access that Kubernetes mounts into a Pod.
-fn in_cluster() -> Result<Option<Reached>, ReachError> {
+/// The access that Kubernetes mounts into a Pod, and the Pod's Namespace.
+fn in_cluster() -> Result<Option<(Config, String)>, ReachError> {
     if !runs_in_cluster() {
         return Ok(None);
     }
     let config = Config::incluster().map_err(|error| ReachError::InCluster(Box::new(error)))?;
-    let own_namespace = Some(config.default_namespace.clone());
-    connect(config, own_namespace).map(Some)
+    let namespace = config.default_namespace.clone();
+    Ok(Some((config, namespace)))
 }
 
 /// Whether this is a Pod, where the names of Services resolve and their addresses lead to them.

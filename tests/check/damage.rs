@@ -74,9 +74,9 @@ async fn the_registered_authority_is_not_the_right_one() {
     let stranger = Authority::new("stranger").unwrap();
     stage.change("fermata", &bundle(stranger.pem().as_bytes())).await;
     let checked = stage.check_until(&[], |checked| checked.state("pod-patched") == "failed").await;
-    checked.assert("registration-ca-valid", "ok", "1 certificate");
-    checked.assert("registration-ca-matches", "failed", "no authority in it has signed it");
-    checked.assert("pod-patched", "failed", "caBundle does not verify the certificate");
+    checked.assert("registration-ca-valid", "ok", "1 authority");
+    checked.assert("registration-ca-matches", "failed", "does not have its authority");
+    checked.assert("pod-patched", "failed", "API servers refuse the certificate");
     assert_eq!(checked.code, 1);
 
     stage.change("fermata", &bundle(b"garbage")).await;
@@ -92,13 +92,13 @@ async fn the_registered_authority_is_not_the_right_one() {
     stage.change("fermata", &bundle(expired().as_bytes())).await;
     let checked = stage.check(&[]);
     checked.assert("registration-ca-lifetime", "failed", "expired");
-    checked.assert("registration-ca-matches", "failed", "no authority in it counts today");
+    checked.assert("registration-ca-matches", "failed", "no authority in caBundle counts today");
 
     // As after a change of the authority: one that counts is enough.
     let both = [expired().into_bytes(), own].concat();
     stage.change("fermata", &bundle(&both)).await;
     let checked = stage.check_until(&[], |checked| checked.state("pod-patched") == "ok").await;
-    checked.assert("registration-ca-valid", "ok", "2 certificates");
+    checked.assert("registration-ca-valid", "ok", "2 authorities");
     checked.assert("registration-ca-lifetime", "ok", "left");
     assert_eq!(checked.code, 0);
 }

@@ -1,13 +1,18 @@
 //! The replicas, as the cluster's own controllers see them.
 
+use std::{
+    net::{IpAddr, UdpSocket},
+    time::Duration,
+};
+
 use fermata_test_cluster::{
     TestNamespace,
+    credentials::{Authority, write_private},
     wait::{self, Seen},
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
-use std::time::Duration;
 
 use crate::stage::{Stage, base64, labels};
 
@@ -22,7 +27,7 @@ fn replica_labels() -> Value {
 }
 
 /// A Deployment, a Service and a budget, as the chart makes them.
-async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, args: &[&str]) {
+async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, admin: u16, args: &[&str]) {
     let selector = json!({ "app.kubernetes.io/name": "fermata", "app.kubernetes.io/instance": "fermata", "app.kubernetes.io/component": "webhook" });
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -37,7 +42,7 @@ async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, args: &[&str]
                     "name": "fermata",
                     "image": "fermata/fermata:0",
                     "args": args,
-                    "ports": [{ "name": "https", "containerPort": 8443 }, { "name": "http", "containerPort": 8080 }],
+                    "ports": [{ "name": "https", "containerPort": 8443 }, { "name": "http", "containerPort": admin }],
                 }] },
             },
         },
@@ -66,7 +71,8 @@ async fn settle(stage: &Stage, own: &TestNamespace, count: usize, states: &[(&st
     })
     .await
     .unwrap();
-    for (index, (pod, (node, status))) in found.iter().zip(states).enumerate() {
+    let address = address();
+    for (pod, (node, status)) in found.iter().zip(states) {
         let path = format!("/api/v1/namespaces/{}/pods/{}", own.name(), pod.name_any());
         let binding = json!({
             "apiVersion": "v1",
@@ -76,8 +82,7 @@ async fn settle(stage: &Stage, own: &TestNamespace, count: usize, states: &[(&st
         });
         stage.create(&format!("{path}/binding"), &binding).await;
         let mut status = status.clone();
-        let address = format!("192.0.2.{}", index + 1);
-        status["podIP"] = address.clone().into();
+        status["podIP"] = address.to_string().into();
         status["podIPs"] = json!([{ "ip": address }]);
         stage.merge(&format!("{path}/status"), &json!({ "status": status })).await;
     }
@@ -99,6 +104,17 @@ fn crashing() -> Value {
     })
 }
 
+/// An address of this machine that is not loopback, which no Pod may have. Nothing is sent: the kernel only says which
+/// one it would send from.
+fn address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let routed = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+    match routed {
+        Ok(own) if !own.ip().is_loopback() && !own.ip().is_unspecified() => own.ip(),
+        _ => panic!("this machine has no address but loopback, which no Pod may have: give it one"),
+    }
+}
+
 /// Nodes that nobody watches, so that nobody takes their Pods away.
 async fn nodes(stage: &Stage, names: &[&str]) {
     for name in names {
@@ -118,7 +134,7 @@ async fn replicas_are_ready_spread_budgeted_and_reached() {
     let own = stage.namespace(false).await;
     let _fermata = stage.serve("127.0.0.1").await;
     register(&stage, &own).await;
-    deploy(&stage, &own, 2, &["serve", "--tls-secret", "fermata-authority"]).await;
+    deploy(&stage, &own, 2, 1, &["serve", "--tls-secret", "fermata-authority"]).await;
     nodes(&stage, &["well-a", "well-b"]).await;
     let checked = stage.check(&[]);
     checked.assert("replicas-deployed", "ok", own.name());
@@ -153,7 +169,7 @@ async fn replicas_are_ready_spread_budgeted_and_reached() {
     checked.assert("authority-secret", "ok", "left");
     stage.merge(&format!("{path}/fermata"), &budget(1)).await;
     stage.check(&[]).assert("replicas-budget", "ok", "fermata");
-    let stranger = fermata_test_cluster::credentials::Authority::new("stranger").unwrap();
+    let stranger = Authority::new("stranger").unwrap();
     stage.merge(&format!("{secrets}/fermata-authority"), &secret(stranger.pem().as_bytes())).await;
     stage.check(&[]).assert("authority-secret", "failed", "caBundle lacks the authority");
 }
@@ -165,7 +181,7 @@ async fn replicas_that_are_not_ready_say_why() {
     let _shop = stage.namespace(true).await;
     let _fermata = stage.serve("127.0.0.1").await;
     register(&stage, &own).await;
-    deploy(&stage, &own, 2, &["serve"]).await;
+    deploy(&stage, &own, 2, 1, &["serve"]).await;
     nodes(&stage, &["ill"]).await;
     settle(&stage, &own, 2, &[("ill", crashing()), ("ill", crashing())]).await;
     let checked = stage.check_until(&[], |checked| checked.state("replicas-spread") == "warning").await;
@@ -189,4 +205,48 @@ async fn replicas_that_are_not_ready_say_why() {
         .await;
     let checked = stage.check(&[]);
     checked.assert("replicas-ready", "failed", "scaled to 0");
+}
+
+/// A replica can compare for itself, and is asked by way of the API server.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_says_what_it_makes_of_the_registration() {
+    let stage = Stage::new().await;
+    let own = stage.namespace(false).await;
+    let authority = Authority::new("mounted").unwrap();
+    let identity = authority.issue_server(&[&format!("fermata.{}.svc", own.name())]).unwrap();
+    write_private(&stage.file("tls.crt"), &identity.certificate).unwrap();
+    write_private(&stage.file("tls.key"), &identity.key).unwrap();
+    let bundle = |authority: &Authority| base64(authority.pem().as_bytes());
+    let target = json!({ "name": "fermata", "namespace": own.name(), "path": "/mutate", "port": 443 });
+    stage.register("fermata", json!({ "service": target, "caBundle": bundle(&authority) })).await;
+    let (certificate, key) = (stage.file("tls.crt"), stage.file("tls.key"));
+    let flags = [
+        "--tls-cert",
+        certificate.to_str().unwrap(),
+        "--tls-key",
+        key.to_str().unwrap(),
+        "--webhook-configuration",
+        "fermata",
+    ];
+    let fermata = stage.serve_with(address(), &flags).await;
+    deploy(&stage, &own, 1, fermata.ports().admin, &["serve"]).await;
+    nodes(&stage, &["lonely"]).await;
+    settle(&stage, &own, 1, &[("lonely", ready())]).await;
+    let checked = stage.check_until(&[], |checked| checked.state("replicas-ready") == "ok").await;
+    checked.assert("registration-ca-matches", "ok", "the replicas have compared it themselves");
+    checked.assert("replicas-enough", "warning", "1 replica");
+
+    let stranger = Authority::new("stranger").unwrap();
+    stage.change("fermata", &json!({ "clientConfig": { "caBundle": bundle(&stranger) } })).await;
+    let checked =
+        stage.check_until(&[], |checked| checked.state("registration-ca-matches") == "failed").await;
+    checked.assert("registration-ca-matches", "failed", "does not have its authority");
+    let pods: Api<Pod> = Api::namespaced(stage.client.clone(), own.name());
+    let pod = pods.list(&ListParams::default()).await.unwrap().items[0].name_any();
+    let status = json!({ "conditions": [{ "type": "Ready", "status": "False" }] });
+    stage
+        .merge(&format!("/api/v1/namespaces/{}/pods/{pod}/status", own.name()), &json!({ "status": status }))
+        .await;
+    let checked = stage.check_until(&[], |checked| checked.state("replicas-ready") == "failed").await;
+    checked.assert("replicas-ready", "failed", &format!("{pod}: registration failed: "));
 }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -112,35 +113,42 @@ impl Stage {
         self.cluster.namespace("check", labels, &[]).await.unwrap()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 
-    /// Serves with a certificate for these names, in these namespaces' stead.
+    /// Serves with a certificate of its own making for these names.
     pub(crate) async fn serve(&self, names: &str) -> Fermata {
-        let launch = |ports: Ports| Launch {
-            binary: env!("CARGO_BIN_EXE_fermata").into(),
-            args: [
-                "serve",
-                "--listen",
-                &format!("127.0.0.1:{}", ports.webhook),
-                "--admin-listen",
-                &format!("127.0.0.1:{}", ports.admin),
-                "--kubeconfig",
-                self.cluster.kubeconfig_path().to_str().unwrap(),
-                "--tls-self-signed",
-                "--tls-name",
-                names,
-                "--tls-ca-out",
-                self.file("ca.pem").to_str().unwrap(),
-                "--drain",
-                "0s",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            env: Vec::new(),
-            readiness_url: format!("http://127.0.0.1:{}/readyz", ports.admin),
-            grace: Duration::from_secs(8),
+        let ca = self.file("ca.pem");
+        let flags = ["--tls-self-signed", "--tls-name", names, "--tls-ca-out", ca.to_str().unwrap()];
+        self.serve_with("127.0.0.1".parse().unwrap(), &flags).await
+    }
+
+    /// Serves, with the admin port at an address.
+    pub(crate) async fn serve_with(&self, admin: IpAddr, flags: &[&str]) -> Fermata {
+        let launch = |ports: Ports| {
+            let admin = SocketAddr::new(admin, ports.admin);
+            Launch {
+                binary: env!("CARGO_BIN_EXE_fermata").into(),
+                args: [
+                    "serve",
+                    "--listen",
+                    &format!("127.0.0.1:{}", ports.webhook),
+                    "--admin-listen",
+                    &admin.to_string(),
+                    "--kubeconfig",
+                    self.cluster.kubeconfig_path().to_str().unwrap(),
+                    "--drain",
+                    "0s",
+                ]
+                .iter()
+                .chain(flags)
+                .map(ToString::to_string)
+                .collect(),
+                env: Vec::new(),
+                readiness_url: format!("http://{admin}/readyz"),
+                grace: Duration::from_secs(8),
+            }
         };
         Fermata::start(&self.files, launch).await.unwrap()
     }

@@ -1,24 +1,15 @@
-//! What certificates say: whether they are any, until when they count, and whether one vouches for another.
+//! How certificates stand, and whether a bundle vouches for what is served. Reading them and judging them is what
+//! [`tls`](crate::tls) does, so that `check` and the replicas come to the same verdict.
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, bail};
-use rustls::{
-    CertificateError, RootCertStore,
-    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use rustls::pki_types::CertificateDer;
+
+use crate::tls::{
+    certificate::Validity,
+    registration::{self, Entry, Verdict},
 };
-use std::sync::Arc;
-
-use crate::tls::{self, expiry};
-
-/// A certificate, and from when and until when it counts.
-#[derive(Clone, Debug)]
-pub(super) struct Certificate {
-    pub(super) der: CertificateDer<'static>,
-    not_before: SystemTime,
-    not_after: SystemTime,
-}
 
 /// How a certificate stands at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,72 +25,48 @@ pub(super) enum Standing {
     Expired(Duration),
 }
 
-impl Certificate {
-    /// Reads one.
-    pub(super) fn new(der: &[u8]) -> Option<Self> {
-        let (not_before, not_after) = expiry::validity(der)?;
-        Some(Self { der: CertificateDer::from(der.to_vec()), not_before, not_after })
-    }
-
-    /// Reads all that are in a PEM file. What is no certificate is passed over, as API servers do.
-    pub(super) fn bundle(pem: &[u8]) -> Vec<Self> {
-        CertificateDer::pem_slice_iter(pem).filter_map(|found| Self::new(&found.ok()?)).collect()
-    }
-
+impl Standing {
     /// How it stands.
-    pub(super) fn standing(&self, now: SystemTime) -> Standing {
-        if let Ok(wait) = self.not_before.duration_since(now)
+    pub(super) fn of(validity: Validity, now: SystemTime) -> Self {
+        if let Ok(wait) = validity.not_before().duration_since(now)
             && !wait.is_zero()
         {
-            return Standing::Early(wait);
+            return Self::Early(wait);
         }
-        match self.not_after.duration_since(now) {
-            Ok(left) => {
-                let whole = self.not_after.duration_since(self.not_before).unwrap_or_default();
-                if left * 4 < whole { Standing::Late(left) } else { Standing::Good(left) }
-            }
-            Err(past) => Standing::Expired(past.duration()),
+        match validity.not_after().duration_since(now) {
+            Ok(left) if now > validity.at_thousandths(750) => Self::Late(left),
+            Ok(left) => Self::Good(left),
+            Err(past) => Self::Expired(past.duration()),
         }
     }
 
     /// Whether it counts.
-    pub(super) fn counts(&self, now: SystemTime) -> bool {
-        matches!(self.standing(now), Standing::Good(_) | Standing::Late(_))
+    const fn counts(self) -> bool {
+        matches!(self, Self::Good(_) | Self::Late(_))
     }
 }
 
-/// Whether a bundle vouches for what a server of this name has shown.
+/// What API servers make of what the server has shown.
 ///
-/// Expired authorities count for nothing: API servers look at their dates as well.
-pub(super) fn verify(
-    bundle: &[Certificate],
-    chain: &[Vec<u8>],
-    name: &str,
-    now: SystemTime,
-) -> anyhow::Result<()> {
-    let mut roots = RootCertStore::empty();
-    for authority in bundle.iter().filter(|authority| authority.counts(now)) {
-        // One that is no authority is passed over, as API servers do.
-        let _ = roots.add(authority.der.clone());
+/// Expired authorities count for nothing: API servers look at their dates as well, which rustls does not.
+pub(super) fn verdict(webhook: &MutatingWebhook, chain: &[Vec<u8>], now: SystemTime) -> Verdict {
+    let configuration =
+        MutatingWebhookConfiguration { webhooks: Some(vec![webhook.clone()]), ..Default::default() };
+    let mut entries = Entry::all(&configuration);
+    for entry in &mut entries {
+        let known = entry.bundle.authorities.len();
+        entry.bundle.authorities.retain(|authority| Standing::of(authority.validity(), now).counts());
+        if known > 0 && entry.bundle.authorities.is_empty() {
+            return Verdict::Refused("no authority in caBundle counts today".to_owned());
+        }
     }
-    if roots.is_empty() {
-        bail!("no authority in it counts today");
-    }
-    let host = name.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(host.to_owned()).context("no certificate can be for that name")?;
-    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH)?;
-    let certificates: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-    let (leaf, intermediates) = certificates.split_first().context("no certificate came")?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), tls::provider()).build()?;
-    let now = UnixTime::since_unix_epoch(since_1970);
-    match verifier.verify_server_cert(leaf, intermediates, &name, &[], now) {
-        Ok(_) => Ok(()),
-        // The latter where two authorities bear the same name, as the successive ones of an installation do.
-        Err(rustls::Error::InvalidCertificate(
-            CertificateError::UnknownIssuer | CertificateError::BadSignature,
-        )) => bail!("no authority in it has signed it"),
-        Err(error) => Err(error.into()),
-    }
+    let chain: Vec<_> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    registration::judge(&chain, &entries, now)
+}
+
+/// When what was shown counts, if it is a certificate.
+pub(super) fn validity(der: &[u8]) -> Option<Validity> {
+    Validity::of(&CertificateDer::from(der))
 }
 
 /// A length of time as a person says it: in its largest unit.
@@ -118,9 +85,11 @@ pub(super) fn about(length: Duration) -> String {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use k8s_openapi::{ByteString, api::admissionregistration::v1::MutatingWebhook};
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 
-    use super::{Certificate, Standing, about, verify};
+    use super::{Standing, about, validity, verdict};
+    use crate::tls::registration::Verdict;
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -142,16 +111,16 @@ mod tests {
     #[test]
     fn a_certificate_is_late_in_its_last_quarter() {
         let made = of_2026(false).self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let certificate = Certificate::new(made.der()).unwrap();
+        let validity = validity(made.der()).unwrap();
         for (at, expected) in [
             (0, Standing::Good(360 * DAY)),
             (269, Standing::Good(91 * DAY)),
             (271, Standing::Late(89 * DAY)),
             (361, Standing::Expired(DAY)),
         ] {
-            assert_eq!(certificate.standing(day(at)), expected, "day {at}");
+            assert_eq!(Standing::of(validity, day(at)), expected, "day {at}");
         }
-        assert_eq!(certificate.standing(day(0) - DAY), Standing::Early(DAY));
+        assert_eq!(Standing::of(validity, day(0) - DAY), Standing::Early(DAY));
     }
 
     #[test]
@@ -160,19 +129,22 @@ mod tests {
         let other = CertifiedIssuer::self_signed(of_2026(true), KeyPair::generate().unwrap()).unwrap();
         let leaf = of_2026(false).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
         let chain = [leaf.der().to_vec()];
-        let bundle = Certificate::bundle((other.pem() + "garbage\n" + &issuer.pem()).as_bytes());
-        assert_eq!(bundle.len(), 2);
-        verify(&bundle, &chain, "fermata.fermata.svc", day(1)).unwrap();
-        for (bundle, name, at, part) in [
-            (&bundle[..1], "fermata.fermata.svc", 1, "has signed it"),
-            (&bundle[..], "other.fermata.svc", 1, "not valid for name"),
-            (&bundle[..], "fermata.fermata.svc", 400, "no authority"),
-            (&[][..], "fermata.fermata.svc", 1, "no authority"),
+        let both = other.pem() + "garbage\n" + &issuer.pem();
+        let verdict = |bundle: &str, host: &str, at| {
+            let mut webhook = MutatingWebhook::default();
+            webhook.client_config.url = Some(format!("https://{host}/mutate"));
+            webhook.client_config.ca_bundle = Some(ByteString(bundle.as_bytes().to_vec()));
+            verdict(&webhook, &chain, day(at))
+        };
+        assert_eq!(verdict(&both, "fermata.fermata.svc", 1), Verdict::Accepted);
+        for (bundle, host, at, part) in [
+            (other.pem(), "fermata.fermata.svc", 1, "does not have its authority"),
+            (both.clone(), "other.fermata.svc", 1, "it is not for"),
+            (both, "fermata.fermata.svc", 400, "no authority in caBundle counts today"),
         ] {
-            let error = verify(bundle, &chain, name, day(at)).unwrap_err().to_string();
-            assert!(error.contains(part), "{name} {at}: {error}");
+            let Verdict::Refused(reason) = verdict(&bundle, host, at) else { panic!("{host} {at}") };
+            assert!(reason.contains(part), "{host} {at}: {reason}");
         }
-        assert!(verify(&bundle, &[], "fermata.fermata.svc", day(1)).is_err());
     }
 
     #[test]

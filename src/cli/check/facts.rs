@@ -132,8 +132,6 @@ pub(super) enum Handshake {
     Presented {
         /// What was called.
         address: String,
-        /// The name that API servers expect in the certificate.
-        name: String,
         /// The certificates in DER, the server's own one first.
         chain: Vec<Vec<u8>>,
     },

@@ -29,8 +29,8 @@ use super::{
 };
 use crate::cluster::Reached;
 
-/// How long one question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one question may take: less than connecting may, whose error says less.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// The most objects of one kind that are listed. More than one page of them are never needed for a judgement.
 const PAGE: u32 = 500;

@@ -6,6 +6,8 @@ mod kubernetes_api;
 mod namespaces;
 mod registration;
 mod replicas;
+#[cfg(test)]
+mod tests;
 
 use super::{catalogue::Check, facts::Facts, finding::Finding};
 
@@ -28,9 +30,13 @@ pub(super) fn unreachable(reason: &str) -> Vec<Finding> {
     std::iter::once(Finding::failed(Check::ApiReachable, reason, hint)).chain(rest).collect()
 }
 
-/// `1 Pod`, `2 Pods`.
+/// `1 Pod`, `2 Pods`, `2 authorities`.
 fn count(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    match what.strip_suffix('y') {
+        _ if count == 1 => format!("1 {what}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {what}s"),
+    }
 }
 
 /// A few names, and how many more there are.

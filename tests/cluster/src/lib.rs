@@ -11,6 +11,7 @@ pub mod assets;
 pub mod control_plane;
 pub mod credentials;
 pub mod fermata;
+pub mod helm;
 pub mod http;
 pub mod namespace;
 pub mod ports;
@@ -21,6 +22,7 @@ pub mod webhook;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
+pub use helm::Helm;
 pub use namespace::TestNamespace;
 pub use scratch::Scratch;
 pub use webhook::{WebhookOptions, WebhookRegistration};

@@ -47,7 +47,7 @@ pub(super) async fn handshake(registered: Option<&WebhookClientConfig>) -> Hands
     };
     let address = format!("{}:{}", target.host, target.port);
     match timeout(PATIENCE, call(&target)).await {
-        Ok(Ok(chain)) => Handshake::Presented { address, name: target.host, chain },
+        Ok(Ok(chain)) => Handshake::Presented { address, chain },
         Ok(Err(error)) => Handshake::Unreachable { address, error: error.root_cause().to_string() },
         Err(_) => {
             let error = format!("no answer within {} s", PATIENCE.as_secs());

@@ -13,11 +13,12 @@ use super::{
 };
 use crate::cli::check::{
     catalogue::Check,
-    certificate::{Certificate, verify},
+    certificate::verdict,
     facts::{Admitted, Facts, Handshake, Probe, Registrations, asks_for_pods},
-    finding::{Finding, State},
+    finding::Finding,
     selector::{labels, selects},
 };
+use crate::tls::registration::Verdict;
 
 const CHECK: Check = Check::PodPatched;
 
@@ -64,13 +65,12 @@ pub(super) fn judge(facts: &Facts) -> Finding {
 
 /// The Pod fits widely, so a refusal is either Fermata's fault or somebody's policy, which says nothing about it.
 fn refused(webhook: Option<&MutatingWebhook>, namespace: &str, code: u16, message: &str) -> Finding {
-    if let Some(webhook) = webhook.filter(|webhook| message.contains(&webhook.name)) {
+    if webhook.is_some_and(|webhook| message.contains(&webhook.name)) {
         let way_out = if message.contains("failed calling webhook") {
             "failurePolicy: Fail refuses Pods while no webhook answers; what replicas-ready and registration-ca-matches say is why it does not"
         } else {
             "onInvalid: deny refuses Pods whose annotations hold a mistake; see the annotations of the Namespace"
         };
-        let _ = webhook;
         return Finding::failed(CHECK, format!("refused in {namespace}: {message}"), way_out);
     }
     if code == 422 {
@@ -144,10 +144,7 @@ fn patched(admitted: &Admitted, status: &Value) -> Finding {
 fn unpatched(facts: &Facts, webhook: Option<&MutatingWebhook>, admitted: &Admitted) -> Finding {
     let namespace = admitted.namespace.as_str();
     let (reason, way_out) = why(facts, webhook, admitted);
-    Finding {
-        state: State::Failed,
-        ..Finding::failed(CHECK, format!("a Pod in {namespace} is admitted as it was: {reason}"), way_out)
-    }
+    Finding::failed(CHECK, format!("a Pod in {namespace} is admitted as it was: {reason}"), way_out)
 }
 
 fn why(facts: &Facts, webhook: Option<&MutatingWebhook>, admitted: &Admitted) -> (String, String) {
@@ -191,7 +188,6 @@ fn why(facts: &Facts, webhook: Option<&MutatingWebhook>, admitted: &Admitted) ->
     }
     let open =
         if fails_open(webhook) { "the call failed, and failurePolicy is Ignore" } else { "the call failed" };
-    let bundle = webhook.client_config.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
     match &facts.handshake {
         Handshake::Unreachable { address, error } => {
             return (
@@ -199,10 +195,10 @@ fn why(facts: &Facts, webhook: Option<&MutatingWebhook>, admitted: &Admitted) ->
                 "start the webhook, and see replicas-ready and replicas-reached".to_owned(),
             );
         }
-        Handshake::Presented { name, chain, .. } => {
-            if let Err(error) = verify(&Certificate::bundle(bundle), chain, name, facts.now) {
+        Handshake::Presented { chain, .. } => {
+            if let Verdict::Refused(reason) = verdict(webhook, chain, facts.now) {
                 return (
-                    format!("{open}: caBundle does not verify the certificate: {error}"),
+                    format!("{open}: API servers refuse the certificate: {reason}"),
                     "see registration-ca-matches".to_owned(),
                 );
             }
