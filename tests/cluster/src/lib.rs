@@ -15,9 +15,12 @@ pub mod http;
 pub mod namespace;
 pub mod ports;
 pub mod process;
+pub mod reviews;
 pub mod scratch;
+pub mod service;
 pub mod wait;
 pub mod webhook;
+pub mod webhook_client;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};

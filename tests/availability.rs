@@ -1,0 +1,16 @@
+//! Two replicas under a load that does not wait for them, while things happen to them.
+//!
+//! Every review that is sent is accounted for: it has the one right answer, or it has failed and says how.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "availability/faults.rs"]
+mod faults;
+#[path = "availability/figures.rs"]
+mod figures;
+#[path = "availability/load.rs"]
+mod load;
+#[path = "availability/replicas.rs"]
+mod replicas;
+#[path = "availability/rollout.rs"]
+mod rollout;
