@@ -28,7 +28,7 @@ use crate::{
     config::live::{ConfigWatch, LiveSettings},
     server::{
         ConnectionLimits, Connections, Ending, Listener, Transport,
-        admin::{self, Admin},
+        admin::{self, Admin, Lost},
         mutate::{self, Admission, ReviewLimits},
     },
     telemetry::{
@@ -132,7 +132,7 @@ pub struct ServeOptions {
 ///
 /// When something that was asked for cannot be had: a port, a certificate, a file, a cluster.
 pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
-    logs::init(options.log_format, &options.log_level)?;
+    let logs = logs::init(options.log_format, &options.log_level)?;
     allow_files();
     let cores = available_parallelism().map_or(1, NonZeroUsize::get).min(4);
     let runtime = runtime::Builder::new_multi_thread()
@@ -143,7 +143,8 @@ pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let code = runtime.block_on(serve(options));
+    let lost = logs.lost();
+    let code = runtime.block_on(serve(options, Arc::new(move || lost.dropped_lines())));
     // Whatever is still under way has had its time.
     runtime.shutdown_background();
     code
@@ -165,7 +166,7 @@ fn go_without_cluster(conditions: &Conditions) {
     conditions.version.absent("not asked: no cluster");
 }
 
-async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
+async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<ExitCode> {
     let ServeOptions {
         listen,
         admin_listen,
@@ -236,6 +237,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         metrics: Arc::clone(&metrics),
         connections: Arc::clone(&connections),
         admission: Arc::clone(&admission),
+        log_lines_lost,
     };
     tracing::info!(
         reviews = %reviews_port.address(),

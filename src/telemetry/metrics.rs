@@ -151,6 +151,8 @@ pub struct Metrics {
     pub namespaces_synced: Gauge,
     /// Questions about one Namespace that got no answer.
     pub namespace_lookup_failures: Counter,
+    /// Log lines that were given up because nobody read them.
+    pub log_lines_lost: Counter,
 }
 
 /// From 50 µs, which is one small Pod, to the deadline of a review.
@@ -178,6 +180,7 @@ impl Default for Metrics {
             namespaces: Gauge::default(),
             namespaces_synced: Gauge::default(),
             namespace_lookup_failures: Counter::default(),
+            log_lines_lost: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -257,6 +260,11 @@ impl Metrics {
             "namespace_lookup_failures",
             "Questions about a Namespace unknown to the watch that got no answer",
             self.namespace_lookup_failures.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Log lines that were given up because nobody read them",
+            self.log_lines_lost.clone(),
         );
     }
 

@@ -71,6 +71,7 @@ impl Setup {
             metrics: self.metrics,
             connections: Arc::clone(&connections),
             admission: Arc::clone(&admission),
+            log_lines_lost: Arc::new(|| 0),
         };
         let listed = Arc::clone(&connections);
         let router = mutate::router(Arc::clone(&admission));
