@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "availability/api_server_away.rs"]
+mod api_server_away;
 #[path = "availability/faults.rs"]
 mod faults;
 #[path = "availability/figures.rs"]
