@@ -16,3 +16,7 @@ mod load;
 mod replicas;
 #[path = "availability/rollout.rs"]
 mod rollout;
+#[path = "availability/rotation.rs"]
+mod rotation;
+#[path = "availability/webhook_service.rs"]
+mod webhook_service;

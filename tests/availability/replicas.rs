@@ -7,11 +7,8 @@ use std::{
 };
 
 use fermata_test_cluster::{
-    ControlPlane, Fermata, Launch, Ports, Scratch,
-    credentials::{Authority, write_private},
-    service::Service,
-    webhook::OPT_IN_LABEL,
-    webhook_client::WebhookClient,
+    ControlPlane, Fermata, Launch, Ports, Scratch, credentials::Authority, mounted::MountedPair,
+    service::Service, webhook::OPT_IN_LABEL, webhook_client::WebhookClient,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -53,29 +50,28 @@ async fn opt_in(cluster: &ControlPlane) {
 pub(crate) struct Replicas {
     scratch: Scratch,
     kubeconfig: String,
-    flags: Vec<String>,
+    /// Who has signed the certificate that they have.
+    pub(crate) authority: Authority,
+    pub(crate) mounted: MountedPair,
     pub(crate) service: Arc<Service>,
     client: watch::Sender<Arc<WebhookClient>>,
 }
 
 impl Replicas {
-    /// Nothing runs yet; replicas will have a certificate from a file, which this authority has signed.
+    /// Nothing runs yet; replicas will have a certificate from a file.
     pub(crate) async fn with_files(cluster: &ControlPlane) -> Self {
         opt_in(cluster).await;
         let scratch = Scratch::create().unwrap();
         let authority = Authority::new("mounted").unwrap();
         let identity = authority.issue_server(&[NAME]).unwrap();
-        let (certificate, key) = (scratch.path().join("tls.crt"), scratch.path().join("tls.key"));
-        write_private(&certificate, &identity.certificate).unwrap();
-        write_private(&key, &identity.key).unwrap();
-        let flags =
-            vec![format!("--tls-cert={}", certificate.display()), format!("--tls-key={}", key.display())];
+        let mounted = MountedPair::create(&scratch.path().join("tls"), &identity).unwrap();
         let service = Arc::new(Service::default());
         let client = WebhookClient::new(Arc::clone(&service), NAME, authority.pem(), TIMEOUT).unwrap();
         Self {
             scratch,
             kubeconfig: cluster.kubeconfig_path().display().to_string(),
-            flags,
+            authority,
+            mounted,
             service,
             client: watch::Sender::new(Arc::new(client)),
         }
@@ -93,7 +89,7 @@ impl Replicas {
                 format!("--drain={}s", DRAIN.as_secs()),
             ]
             .into_iter()
-            .chain(self.flags.iter().cloned())
+            .chain(self.mounted.flags())
             .collect(),
             env: Vec::new(),
             readiness_url: format!("http://127.0.0.1:{}/readyz", ports.admin),
@@ -102,6 +98,12 @@ impl Replicas {
         let replica = Fermata::start(&self.scratch, launch).await.unwrap();
         self.service.add(endpoint(&replica));
         replica
+    }
+
+    /// Has API servers hear of a caBundle: whoever trusts another one is another client, with connections of its own.
+    pub(crate) fn register(&self, ca_bundle: &str) {
+        let client = WebhookClient::new(Arc::clone(&self.service), NAME, ca_bundle, TIMEOUT).unwrap();
+        self.client.send_replace(Arc::new(client));
     }
 
     /// The client of an API server that has heard of the current registration.
