@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use rustls::{ClientConnection, pki_types::ServerName};
+
 use crate::{
-    client::{Client, eventually},
+    certificates::Authority,
+    client::{Client, Trust, eventually, tcp},
     process::Process,
     reviews::{drain, plain},
 };
@@ -34,4 +37,26 @@ fn a_reader_that_stalls_costs_log_lines_and_no_review() {
     process.signal("TERM");
     assert_eq!(process.exit().code(), Some(143));
     drop(lines);
+}
+
+/// An API server whose caBundle is another one shows in nothing else: it ends each handshake, and Pods start unchanged.
+#[test]
+fn a_client_without_trust_is_reported_once_and_not_at_every_handshake() {
+    let (mut process, lines) = Process::start_logging(&["--drain", "0"], &[]);
+    let stranger = Trust::in_authorities([Authority::new().pem().as_str()]);
+    for _ in 0..5 {
+        let mut tcp = tcp(process.address).unwrap();
+        let name = ServerName::from(process.address.ip());
+        let mut session = ClientConnection::new(stranger.0.clone(), name).unwrap();
+        assert!(session.complete_io(&mut tcp).is_err());
+    }
+    eventually("the handshakes are counted", || {
+        let page = Client::plain(process.admin).unwrap().get("/metrics").unwrap();
+        page.text().contains("fermata_tls_handshake_failures_total 5\n")
+    });
+    process.signal("TERM");
+    assert_eq!(process.exit().code(), Some(0));
+    let lines: Vec<String> = lines.map(Result::unwrap).collect();
+    let reports = lines.iter().filter(|line| line.contains("does not trust the certificate")).count();
+    assert_eq!(reports, 1, "{lines:#?}");
 }
