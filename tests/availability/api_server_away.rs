@@ -6,11 +6,17 @@
 use std::time::Duration;
 
 use fermata_test_cluster::{
-    ControlPlane, ControlPlaneOptions, Fermata, http,
+    ControlPlane, ControlPlaneOptions, Fermata,
+    credentials::Authority,
+    http,
     wait::{self, Seen},
 };
 
-use crate::{figures::publish, load::Load, replicas::Replicas};
+use crate::{
+    figures::publish,
+    load::{Load, turn},
+    replicas::Replicas,
+};
 
 /// How long it is away.
 const AWAY: Duration = Duration::from_secs(30);
@@ -26,9 +32,10 @@ fn well(readyz: &str, condition: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reviews_do_not_suffer_while_the_api_server_is_away() {
+    let _turn = turn().await;
     let options = ControlPlaneOptions { controller_manager: false, ..ControlPlaneOptions::default() };
     let mut cluster = ControlPlane::start(options).await.unwrap();
-    let replicas = Replicas::with_files(&cluster).await;
+    let replicas = Replicas::with_files(&cluster, &Authority::new("mounted").unwrap()).await;
     let both = [replicas.start().await, replicas.start().await];
     let load = Load::start(replicas.client());
     load.answered(500).await;
@@ -42,7 +49,7 @@ async fn reviews_do_not_suffer_while_the_api_server_is_away() {
     }
     cluster.start_api_server().await.unwrap();
     for replica in &both {
-        // The pause between two attempts has grown meanwhile; its limit is half a minute.
+        // The pause between two attempts has grown meanwhile; its limit is ten seconds.
         wait::until("the watch of Namespaces", Duration::from_secs(40), async || {
             let readyz = get(replica, "readyz").await;
             let seen = well(&readyz.body, "namespaces");

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fermata_test_cluster::{ControlPlane, process::Signal, webhook_client::Lost};
+use fermata_test_cluster::{ControlPlane, credentials::Authority, process::Signal, webhook_client::Lost};
 use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::{Outcome, publish},
-    load::{Load, turn},
+    load::{Load, alone},
     replicas::{NEWS, Replicas, endpoint},
 };
 
@@ -16,9 +16,9 @@ const RECOVERY: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
-    let _turn = turn().await;
+    let _turn = alone().await;
     let cluster = ControlPlane::shared().await.unwrap();
-    let replicas = Replicas::with_files(cluster).await;
+    let replicas = Replicas::with_files(cluster, &Authority::new("mounted").unwrap()).await;
     let (mut killed, mut stays) = (replicas.start().await, replicas.start().await);
     let load = Load::start(replicas.client());
     load.answered(500).await;
@@ -56,9 +56,9 @@ async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stands_still_for_a_while_fails_no_review() {
-    let _turn = turn().await;
+    let _turn = alone().await;
     let cluster = ControlPlane::shared().await.unwrap();
-    let replicas = Replicas::with_files(cluster).await;
+    let replicas = Replicas::with_files(cluster, &Authority::new("mounted").unwrap()).await;
     let (mut stopped, mut stays) = (replicas.start().await, replicas.start().await);
     let load = Load::start(replicas.client());
     load.answered(500).await;

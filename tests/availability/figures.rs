@@ -1,9 +1,11 @@
 //! What became of the reviews of a load.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::RangeInclusive, time::Duration};
 
 use fermata_test_cluster::webhook_client::Lost;
 use tokio::time::Instant;
+
+use crate::replicas::{NEWS, TIMEOUT};
 
 /// What became of one review.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Record {
     /// When it had to be sent.
     pub(crate) due: Instant,
+    /// How much later it was sent.
+    pub(crate) late: Duration,
     /// When it was over.
     pub(crate) done: Instant,
     pub(crate) outcome: Outcome,
@@ -45,12 +49,28 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Figures {
     pub(crate) records: Vec<Record>,
+    set_aside: usize,
+    /// Those for which this machine, or the API server's limit, had no room.
+    not_sent: usize,
 }
 
+/// A load that is so much late has not had the processors.
+const STALL: Duration = Duration::from_secs(1);
+
 impl Figures {
-    pub(crate) fn of(mut records: Vec<Record>) -> Self {
+    /// Sets aside what failed because this machine itself stood still: a review that is sent a second late shows that,
+    /// whatever the replicas do. Only what took longer than news take to travel is excused by it.
+    pub(crate) fn of(mut records: Vec<Record>, not_sent: usize) -> Self {
         records.sort_by_key(|record| record.due);
-        Self { records }
+        let late = records.iter().filter(|record| record.late > STALL);
+        let stalls: Vec<_> = late.map(|record| record.due..=record.due + record.late + TIMEOUT).collect();
+        let total = records.len();
+        records.retain(|record| {
+            let overlaps =
+                |stall: &RangeInclusive<Instant>| *stall.start() <= record.done && record.due <= *stall.end();
+            !record.failed() || record.latency() < NEWS || !stalls.iter().any(overlaps)
+        });
+        Self { set_aside: total - records.len(), records, not_sent }
     }
 
     pub(crate) fn failures(&self) -> impl Iterator<Item = &Record> {
@@ -111,7 +131,12 @@ impl fmt::Display for Figures {
             at(50),
             at(99),
             latencies.last().copied().unwrap_or_default(),
-        )
+        )?;
+        if self.set_aside + self.not_sent > 0 {
+            let (set_aside, not_sent) = (self.set_aside, self.not_sent);
+            write!(f, "; this machine was short of time: {not_sent} not sent, {set_aside} set aside")?;
+        }
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 pub(crate) const NAME: &str = "fermata.fermata.svc";
 
 /// How long a replica drains here.
-pub(crate) const DRAIN: Duration = Duration::from_secs(3);
+pub(crate) const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long it takes everybody to hear that an endpoint is gone: less than the drain, as it has to be.
 pub(crate) const NEWS: Duration = Duration::from_secs(1);
@@ -46,39 +46,63 @@ async fn opt_in(cluster: &ControlPlane) {
     }
 }
 
+/// Where their certificates come from.
+enum Certificates {
+    /// From files, which everybody can change.
+    Files(MountedPair),
+    /// From an authority in a Secret, which they share.
+    Secret(Vec<String>),
+}
+
 /// What replicas have in common.
 pub(crate) struct Replicas {
     scratch: Scratch,
     kubeconfig: String,
-    /// Who has signed the certificate that they have.
-    pub(crate) authority: Authority,
-    pub(crate) mounted: MountedPair,
+    certificates: Certificates,
     pub(crate) service: Arc<Service>,
     client: watch::Sender<Arc<WebhookClient>>,
 }
 
 impl Replicas {
     /// Nothing runs yet; replicas will have a certificate from a file.
-    pub(crate) async fn with_files(cluster: &ControlPlane) -> Self {
+    pub(crate) async fn with_files(cluster: &ControlPlane, authority: &Authority) -> Self {
         opt_in(cluster).await;
         let scratch = Scratch::create().unwrap();
-        let authority = Authority::new("mounted").unwrap();
         let identity = authority.issue_server(&[NAME]).unwrap();
         let mounted = MountedPair::create(&scratch.path().join("tls"), &identity).unwrap();
+        Self::new(cluster, scratch, Certificates::Files(mounted), authority.pem())
+    }
+
+    /// Nothing runs yet; replicas will have certificates of their own making, and these further options.
+    pub(crate) async fn with_secret(cluster: &ControlPlane, flags: Vec<String>) -> Self {
+        opt_in(cluster).await;
+        Self::new(cluster, Scratch::create().unwrap(), Certificates::Secret(flags), "")
+    }
+
+    fn new(cluster: &ControlPlane, scratch: Scratch, certificates: Certificates, ca_bundle: &str) -> Self {
         let service = Arc::new(Service::default());
-        let client = WebhookClient::new(Arc::clone(&service), NAME, authority.pem(), TIMEOUT).unwrap();
+        let client = WebhookClient::new(Arc::clone(&service), NAME, ca_bundle, TIMEOUT).unwrap();
         Self {
             scratch,
             kubeconfig: cluster.kubeconfig_path().display().to_string(),
-            authority,
-            mounted,
+            certificates,
             service,
             client: watch::Sender::new(Arc::new(client)),
         }
     }
 
+    /// Changes the files of the certificate.
+    pub(crate) fn publish(&self, authority: &Authority) {
+        let Certificates::Files(mounted) = &self.certificates else { panic!("there are no files") };
+        mounted.publish(&authority.issue_server(&[NAME]).unwrap()).unwrap();
+    }
+
     /// Starts one, waits until it is ready, and puts it behind the Service.
     pub(crate) async fn start(&self) -> Fermata {
+        let certificates = match &self.certificates {
+            Certificates::Files(mounted) => mounted.flags(),
+            Certificates::Secret(flags) => flags.clone(),
+        };
         let launch = |ports: Ports| Launch {
             binary: env!("CARGO_BIN_EXE_fermata").into(),
             args: [
@@ -89,7 +113,7 @@ impl Replicas {
                 format!("--drain={}s", DRAIN.as_secs()),
             ]
             .into_iter()
-            .chain(self.mounted.flags())
+            .chain(certificates.iter().cloned())
             .collect(),
             env: Vec::new(),
             readiness_url: format!("http://127.0.0.1:{}/readyz", ports.admin),

@@ -1,8 +1,8 @@
 //! Replicas are replaced, and nobody notices.
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
-use fermata_test_cluster::{ControlPlane, Fermata};
+use fermata_test_cluster::{ControlPlane, Fermata, credentials::Authority};
 use tokio::time::sleep;
 
 use crate::{
@@ -27,13 +27,16 @@ async fn replace(replicas: &Replicas, old: Fermata) -> Fermata {
 async fn a_rolling_restart_of_both_replicas_fails_no_review() {
     let _turn = turn().await;
     let cluster = ControlPlane::shared().await.unwrap();
-    let replicas = Replicas::with_files(cluster).await;
-    let (first, second) = (replicas.start().await, replicas.start().await);
+    let replicas = Replicas::with_files(cluster, &Authority::new("mounted").unwrap()).await;
+    let (mut first, mut second) = (replicas.start().await, replicas.start().await);
     let load = Load::start(replicas.client());
-    load.answered(500).await;
-    let first = replace(&replicas, first).await;
-    load.answered(500).await;
-    let second = replace(&replicas, second).await;
+    let rounds = env::var("FERMATA_ROLLOUTS").map_or(1, |rounds| rounds.parse().unwrap());
+    for _ in 0..rounds {
+        load.answered(500).await;
+        first = replace(&replicas, first).await;
+        load.answered(500).await;
+        second = replace(&replicas, second).await;
+    }
     load.run(Duration::from_secs(2)).await;
     let figures = load.stop().await;
     publish("rolling restart of both replicas", &figures);
