@@ -55,7 +55,7 @@ pub(crate) struct Figures {
 }
 
 /// A load that is so much late has not had the processors.
-const STALL: Duration = Duration::from_secs(1);
+pub(crate) const STALL: Duration = Duration::from_secs(1);
 
 impl Figures {
     /// Sets aside what failed because this machine itself stood still: a review that is sent a second late shows that,
