@@ -11,6 +11,7 @@ pub mod assets;
 pub mod control_plane;
 pub mod credentials;
 pub mod fermata;
+pub mod helm;
 pub mod http;
 pub mod mounted;
 pub mod namespace;
@@ -26,6 +27,7 @@ pub mod webhook_client;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
+pub use helm::Helm;
 pub use namespace::TestNamespace;
 pub use scratch::Scratch;
 pub use webhook::{WebhookOptions, WebhookRegistration};
