@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     CertificateHolder,
-    files::report_expiry,
+    expiry::{self, Late},
     rotation::{Action, Rotation},
 };
 use crate::{
@@ -121,7 +121,7 @@ impl Keeper {
                     }
                 }
                 authority.report(&rotation);
-                report_expiry(&self.holder, &self.metrics, &self.conditions.tls);
+                expiry::report(&self.holder, Late::OWN, &self.metrics, &self.conditions.tls);
             }
             if let Some(registration) = &mut registration {
                 registration.report(&self.holder, rotation.is_settling(now), SystemTime::now());

@@ -101,3 +101,62 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{Known, PATIENCE, Standing};
+    use crate::{
+        cluster::Sight,
+        telemetry::Conditions,
+        tls::{authority::Authority, bundle::Bundle, registration::Entry},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn entry(authority: &Authority) -> Entry {
+        Entry {
+            name: "pods.fermata.dev".into(),
+            server_name: Some("localhost".into()),
+            by_system_roots: false,
+            bundle: Bundle { authorities: vec![authority.certificate().clone()], has_garbage: false },
+        }
+    }
+
+    #[test]
+    fn readiness_is_earned_and_lost_only_by_what_is_known() {
+        let begin = SystemTime::now();
+        let [own, foreign] = [(); 2].map(|()| Authority::generate(begin, SECOND * 3600).unwrap().authority);
+        let leaf = own.issue(&["localhost".to_owned()], begin, SECOND * 3600).unwrap().identity;
+        let (accepted, refused) = ([entry(&own)], [entry(&foreign)]);
+        let conditions = Conditions::default();
+        let mut standing = Standing::default();
+        let mut ready = |entries, fault, is_settling, seconds| {
+            let known = Known { name: "fermata", entries, fault, is_settling };
+            let now = begin + SECOND * seconds;
+            standing.report(Some(leaf.chain()), &known, now, &conditions.registration);
+            let (ready, page) = conditions.report();
+            (ready, page.lines().nth(2).unwrap().to_owned())
+        };
+        let patience = u32::try_from(PATIENCE.as_secs()).unwrap();
+        for (entries, fault, is_settling, at, expected, says) in [
+            (Sight::Unknown, None, false, 0, false, "is not known yet"),
+            (Sight::Unknown, Some("forbidden"), false, 1, false, "is not known yet; forbidden"),
+            (Sight::Missing, None, false, 2, false, "there is no MutatingWebhookConfiguration fermata"),
+            (Sight::Found(&refused[..]), None, false, 3, false, "does not have its authority"),
+            (Sight::Found(&accepted[..]), None, true, 4, false, "given time"),
+            (Sight::Found(&accepted[..]), None, false, 5, true, "[+]registration ok"),
+            (Sight::Found(&accepted[..]), None, true, 6, true, "[+]registration ok"),
+            (Sight::Found(&accepted[..]), Some("away"), false, 7, true, "degraded: away"),
+            (Sight::Missing, None, false, 8, true, "degraded: there is no"),
+            (Sight::Found(&refused[..]), None, false, 10, true, "degraded: API servers refuse"),
+            (Sight::Found(&refused[..]), Some("no"), false, 10 + patience, false, "authority; no"),
+            (Sight::Found(&accepted[..]), None, false, 20, true, "[+]registration ok"),
+        ] {
+            let (is_ready, line) = ready(entries, fault, is_settling, at);
+            assert_eq!(is_ready, expected, "at {at}: {line}");
+            assert!(line.contains(says), "at {at}: {line}");
+        }
+    }
+}
