@@ -13,12 +13,17 @@ pub mod credentials;
 pub mod fermata;
 pub mod helm;
 pub mod http;
+pub mod mounted;
 pub mod namespace;
+pub mod pod_load;
 pub mod ports;
 pub mod process;
+pub mod reviews;
 pub mod scratch;
+pub mod service;
 pub mod wait;
 pub mod webhook;
+pub mod webhook_client;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
