@@ -29,11 +29,22 @@ pub enum Binary {
     KubeControllerManager,
     /// The command-line client.
     Kubectl,
+    /// Helm 4, which installs the chart.
+    Helm,
+    /// Helm 3, for those who still use it.
+    Helm3,
 }
 
 impl Binary {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::Kubectl,
+        Self::Helm,
+        Self::Helm3,
+    ];
 
     /// Its file name.
     #[must_use]
@@ -43,6 +54,8 @@ impl Binary {
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
+            Self::Helm => "helm",
+            Self::Helm3 => "helm3",
         }
     }
 }
@@ -57,8 +70,8 @@ pub struct Assets {
 impl Assets {
     /// Finds the wanted programs, building what is missing.
     ///
-    /// From a folder named by `KUBEBUILDER_ASSETS`, kubectl may be missing, and a missing kube-controller-manager is
-    /// built, since setup-envtest does not bring one.
+    /// From a folder named by `KUBEBUILDER_ASSETS`, kubectl may be missing, and what setup-envtest does not bring is
+    /// built where it is missing.
     ///
     /// # Errors
     ///
@@ -101,7 +114,7 @@ impl Assets {
                 continue;
             }
             match binary {
-                Binary::KubeControllerManager => {
+                Binary::KubeControllerManager | Binary::Helm | Binary::Helm3 => {
                     let built = Self::from_modules(&[binary]).await?;
                     paths.extend(built.paths);
                 }
@@ -118,15 +131,40 @@ impl Assets {
     }
 
     async fn from_modules(wanted: &[Binary]) -> anyhow::Result<Self> {
-        let cache = build::Cache::open()?;
-        let missing: Vec<Binary> =
-            wanted.iter().copied().filter(|binary| !is_executable(&cache.path(*binary))).collect();
-        if !missing.is_empty() {
-            cache.fill(&missing).await?;
+        let mut folder = None;
+        let mut paths = BTreeMap::new();
+        for bundle in build::Bundle::ALL {
+            let wanted: Vec<Binary> =
+                wanted.iter().copied().filter(|binary| build::Bundle::of(*binary) == bundle).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let cache = build::Cache::open(bundle)?;
+            let missing: Vec<Binary> =
+                wanted.iter().copied().filter(|binary| !is_executable(&cache.path(*binary))).collect();
+            if !missing.is_empty() {
+                cache.fill(&missing).await?;
+            }
+            paths.extend(wanted.iter().map(|&binary| (binary, cache.path(binary))));
+            folder.get_or_insert_with(|| cache.folder().to_owned());
         }
-        let paths = wanted.iter().map(|&binary| (binary, cache.path(binary))).collect();
-        Ok(Self { folder: cache.folder().to_owned(), paths })
+        Ok(Self { folder: folder.context("expected a program to be wanted")?, paths })
     }
+}
+
+/// The sources of cert-manager, for its custom resource definitions.
+pub const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager";
+
+/// The sources of the Prometheus operator, for its custom resource definitions.
+pub const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator";
+
+/// The folder with the sources of [`CERT_MANAGER`] or of [`PROMETHEUS_OPERATOR`], as pinned in `modules/crds`.
+///
+/// # Errors
+///
+/// When there is no `go`, or it cannot fetch them.
+pub async fn source(path: &str) -> anyhow::Result<PathBuf> {
+    build::source("crds", path).await
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -18,7 +18,7 @@ use crate::{
     credentials::{Authority, Credentials},
     namespace::TestNamespace,
     ports,
-    process::Process,
+    process::{Process, Program},
     scratch::Scratch,
     wait::{self, Seen},
 };
@@ -64,6 +64,7 @@ pub struct ControlPlane {
     // In the order of their ending.
     controller_manager: Option<Process>,
     api_server: Process,
+    api_server_program: Program,
     etcd: Process,
     scratch: Scratch,
     assets: Assets,
@@ -115,14 +116,14 @@ impl ControlPlane {
 
         let etcd = Process::start(&scratch, programs::etcd(&assets, scratch.path())?)?;
         let mut attempt = 1;
-        let (api_server, server_url, config, version) = loop {
+        let (api_server, api_server_program, server_url, config, version) = loop {
             let port = ports::free()?;
             let program = programs::api_server(&assets, scratch.path(), &credentials, port, &options)?;
-            let api_server = Process::start(&scratch, program)?;
+            let api_server = Process::start(&scratch, program.clone())?;
             let server_url = format!("https://127.0.0.1:{port}");
             let config = client_config(&credentials, &server_url)?;
             match ready(&config, deadline, &etcd, &api_server).await {
-                Ok(version) => break (api_server, server_url, config, version),
+                Ok(version) => break (api_server, program, server_url, config, version),
                 Err(_) if attempt < ports::ATTEMPTS && ports::was_taken(&api_server.log()) => attempt += 1,
                 Err(error) => return Err(error),
             }
@@ -133,6 +134,7 @@ impl ControlPlane {
         let mut control_plane = Self {
             controller_manager: None,
             api_server,
+            api_server_program,
             etcd,
             scratch,
             assets,
@@ -227,6 +229,26 @@ impl ControlPlane {
     #[must_use]
     pub fn api_server(&self) -> &Process {
         &self.api_server
+    }
+
+    /// Ends the API server alone; its port is then closed, and its data stay.
+    ///
+    /// # Errors
+    ///
+    /// When it is still there after KILL.
+    pub async fn stop_api_server(&self) -> anyhow::Result<()> {
+        self.api_server.stop().await.map(drop)
+    }
+
+    /// Starts the API server again, on the same port and the same data, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get ready; somebody else may have taken its port meanwhile.
+    pub async fn start_api_server(&mut self) -> anyhow::Result<()> {
+        self.api_server = Process::start(&self.scratch, self.api_server_program.clone())?;
+        let deadline = Instant::now() + START_BOUND;
+        ready(&self.config, deadline, &self.etcd, &self.api_server).await.map(drop)
     }
 
     /// Makes a namespace with a name of its own and waits until Pods can be created in it.

@@ -19,6 +19,52 @@ use tokio::{process::Command, time::sleep};
 
 use super::{Binary, FOLDER_VARIABLE, is_executable};
 
+/// Programs that are cached together: a changed pin builds all of a bundle anew, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bundle {
+    /// etcd and what Kubernetes is made of.
+    ControlPlane,
+    /// Helm 4.
+    Helm,
+    /// Helm 3, which needs other versions of the same dependencies.
+    Helm3,
+}
+
+impl Bundle {
+    /// All of them.
+    pub(super) const ALL: [Self; 3] = [Self::ControlPlane, Self::Helm, Self::Helm3];
+
+    /// The bundle that a program belongs to.
+    pub(super) const fn of(binary: Binary) -> Self {
+        match binary {
+            Binary::Etcd | Binary::KubeApiserver | Binary::KubeControllerManager | Binary::Kubectl => {
+                Self::ControlPlane
+            }
+            Binary::Helm => Self::Helm,
+            Binary::Helm3 => Self::Helm3,
+        }
+    }
+
+    /// The folders of its modules beside this crate, each with the Go module that gives it its version.
+    const fn modules(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::ControlPlane => {
+                &[("kubernetes", "k8s.io/kubernetes"), ("etcd", "go.etcd.io/etcd/server/v3")]
+            }
+            Self::Helm => &[("helm", "helm.sh/helm/v4")],
+            Self::Helm3 => &[("helm3", "helm.sh/helm/v3")],
+        }
+    }
+
+    /// What its folder's name begins with.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "",
+            Self::Helm | Self::Helm3 => "helm-",
+        }
+    }
+}
+
 /// How often to look whether another process has finished building.
 const LOCK_PAUSE: Duration = Duration::from_millis(250);
 
@@ -35,8 +81,8 @@ const BUILDING_PREFIX: &str = ".building-";
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
-    kubernetes: Module,
-    etcd: Module,
+    /// The first one's version is that of the bundle.
+    modules: Vec<Module>,
 }
 
 /// One pinned Go module with the programs it builds.
@@ -45,27 +91,32 @@ struct Module {
     folder: PathBuf,
     go_mod: String,
     go_sum: String,
+    /// The Go module that gives it its version.
+    path: String,
     version: String,
 }
 
 impl Cache {
-    pub(super) fn open() -> anyhow::Result<Self> {
-        let kubernetes = Module::read("kubernetes", "k8s.io/kubernetes")?;
-        let etcd = Module::read("etcd", "go.etcd.io/etcd/server/v3")?;
-        let inputs = [
-            &kubernetes.go_mod,
-            &kubernetes.go_sum,
-            &kubernetes.linker_flags(),
-            &etcd.go_mod,
-            &etcd.go_sum,
-            &BUILD_FLAGS.join(" "),
-        ]
-        .map(String::as_str)
-        .join("\0");
-        let hash = digest(&SHA256, inputs.as_bytes());
+    pub(super) fn open(bundle: Bundle) -> anyhow::Result<Self> {
+        let modules = bundle
+            .modules()
+            .iter()
+            .map(|(name, path)| Module::read(name, path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let first = modules.first().context("expected a bundle to have a module")?;
+        let mut inputs = Vec::new();
+        for (index, module) in modules.iter().enumerate() {
+            inputs.extend([module.go_mod.clone(), module.go_sum.clone()]);
+            if index == 0 {
+                inputs.push(module.linker_flags());
+            }
+        }
+        inputs.push(BUILD_FLAGS.join(" "));
+        let hash = digest(&SHA256, inputs.join("\0").as_bytes());
         let hash = u64::from_be_bytes(*hash.as_ref().first_chunk().context("expected 32 bytes of hash")?);
-        let key = format!("{}-{}-{}-{hash:016x}", kubernetes.version, env::consts::OS, env::consts::ARCH);
-        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), kubernetes, etcd })
+        let prefix = bundle.prefix();
+        let key = format!("{prefix}{}-{}-{}-{hash:016x}", first.version, env::consts::OS, env::consts::ARCH);
+        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), modules })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -87,7 +138,7 @@ impl Cache {
         if missing.is_empty() {
             return Ok(());
         }
-        let go = go_version(&self.kubernetes).await?;
+        let go = go_version(self.module(0)?).await?;
         let minutes: u64 =
             missing.iter().map(|binary| cold_build(*binary).as_secs()).sum::<u64>().div_ceil(60);
         say(format_args!(
@@ -103,8 +154,14 @@ impl Cache {
 
     async fn build(&self, binary: Binary) -> anyhow::Result<()> {
         let (module, package) = match binary {
-            Binary::Etcd => (&self.etcd, "go.etcd.io/etcd/server/v3".to_owned()),
-            _ => (&self.kubernetes, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
+            Binary::Etcd => (self.module(1)?, "go.etcd.io/etcd/server/v3".to_owned()),
+            Binary::KubeApiserver | Binary::KubeControllerManager | Binary::Kubectl => {
+                (self.module(0)?, format!("k8s.io/kubernetes/cmd/{}", binary.name()))
+            }
+            Binary::Helm | Binary::Helm3 => {
+                let module = self.module(0)?;
+                (module, format!("{}/cmd/helm", module.path))
+            }
         };
         say(format_args!("  {} {} ...", binary.name(), module.version));
         let started = Instant::now();
@@ -133,6 +190,10 @@ impl Cache {
         fs::rename(&output, self.path(binary))?;
         say(format_args!("  {} done in {}", binary.name(), Took(started.elapsed())));
         Ok(())
+    }
+
+    fn module(&self, index: usize) -> anyhow::Result<&Module> {
+        self.modules.get(index).context("expected the bundle to have this module")
     }
 
     /// The lock lasts as long as the file is open, so a killed process leaves none behind.
@@ -182,12 +243,15 @@ impl Module {
         let version = pinned_version(&go_mod, path)
             .with_context(|| format!("expected {}/go.mod to require {path}", folder.display()))?
             .to_owned();
-        Ok(Self { folder, go_mod, go_sum, version })
+        Ok(Self { folder, go_mod, go_sum, path: path.to_owned(), version })
     }
 
     /// Without its version linked in, the API server reports `v0.0.0-master`, which breaks clients that compare
     /// versions. Programs that do not have these variables ignore them.
     fn linker_flags(&self) -> String {
+        if self.path.starts_with("helm.sh/") {
+            return format!("-s -w -X {}/internal/version.version={}", self.path, self.version);
+        }
         let mut parts = self.version.trim_start_matches('v').split('.');
         let major = parts.next().unwrap_or_default();
         let minor = parts.next().unwrap_or_default();
@@ -202,6 +266,21 @@ impl Module {
     fn go_directive(&self) -> &str {
         self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
     }
+}
+
+/// The folder of a Go module's sources, pinned in `modules/NAME`, in Go's own cache; fetched there first if need be.
+pub(super) async fn source(name: &str, path: &str) -> anyhow::Result<PathBuf> {
+    let module = Module::read(name, path)?;
+    go_version(&module).await?;
+    let wanted = format!("{path}@{}", module.version);
+    let run = go(&module).args(["mod", "download", "-json", &wanted]).output().await;
+    let run = run.context("failed to run go")?;
+    if !run.status.success() {
+        bail!("failed to fetch {wanted}; Go said:\n{}", tail(&String::from_utf8_lossy(&run.stderr)));
+    }
+    let told: serde_json::Value =
+        serde_json::from_slice(&run.stdout).context("failed to read what go printed")?;
+    Ok(PathBuf::from(told["Dir"].as_str().context("expected go to name a folder")?))
 }
 
 /// `go`, run in the module's folder and free of a workspace file above it or of a C compiler.
@@ -242,6 +321,7 @@ fn cold_build(binary: Binary) -> Duration {
         Binary::KubeApiserver => 240,
         Binary::Etcd | Binary::KubeControllerManager => 60,
         Binary::Kubectl => 20,
+        Binary::Helm | Binary::Helm3 => 120,
     })
 }
 
