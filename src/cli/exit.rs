@@ -76,7 +76,8 @@ impl Exit {
 }
 
 fn lines(meanings: &[(Exit, &'static str)]) -> String {
-    meanings.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code())).collect()
+    let lines = meanings.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code()));
+    lines.collect::<Vec<_>>().concat()
 }
 
 impl From<Exit> for ExitCode {
