@@ -174,6 +174,15 @@ fn what_came_back_is_looked_at_and_not_only_the_status() {
             "denied the request",
         ),
         (
+            Probe::Refused {
+                namespace: "shop".into(),
+                code: 403,
+                message: "error looking up service account shop/default".into(),
+            },
+            State::Failed,
+            "no Pod can be created in shop",
+        ),
+        (
             Probe::NoAnswer { namespace: "shop".into(), error: "nothing within 15 s".into() },
             State::Failed,
             "nothing within 15 s",
