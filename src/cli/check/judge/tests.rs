@@ -78,7 +78,9 @@ fn facts() -> Facts {
         replicas: Some(Ok(vec![replica("one", "a", own, None), replica("two", "b", own, None)])),
         budgets: Some(Ok(Vec::new())),
         service: Some(Ok(Some(typed(json!({ "spec": { "ports": [{ "port": 443 }] } }))))),
-        endpoints: Some(Ok(vec![typed(json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["192.0.2.1"] }] }))])),
+        endpoints: Some(Ok(vec![typed(
+            json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["192.0.2.1"] }] }),
+        )])),
         secret: None,
         opted_in: Ok(OptedIn {
             namespaces: vec![typed(json!({ "name": "shop" })), typed(json!({ "name": "kube-system" }))],
@@ -172,6 +174,15 @@ fn what_came_back_is_looked_at_and_not_only_the_status() {
             "denied the request",
         ),
         (
+            Probe::Refused {
+                namespace: "shop".into(),
+                code: 403,
+                message: "error looking up service account shop/default".into(),
+            },
+            State::Failed,
+            "no Pod can be created in shop",
+        ),
+        (
             Probe::NoAnswer { namespace: "shop".into(), error: "nothing within 15 s".into() },
             State::Failed,
             "nothing within 15 s",
@@ -224,11 +235,16 @@ fn replicas_speak_for_themselves() {
     }
     let finding = find(&facts, Check::ReplicasReady);
     assert_eq!(finding.state, State::Warning);
-    for part in ["1 of 2 ready", "one: authority failed: secrets is forbidden", "two: containers with unready status"] {
+    for part in
+        ["1 of 2 ready", "one: authority failed: secrets is forbidden", "two: containers with unready status"]
+    {
         assert!(finding.message.contains(part), "{finding:?}");
     }
     let finding = find(&facts, Check::CaMatches);
-    assert!(finding.state == State::Failed && finding.message == "replica one says: no authority", "{finding:?}");
+    assert!(
+        finding.state == State::Failed && finding.message == "replica one says: no authority",
+        "{finding:?}"
+    );
     let finding = find(&facts, Check::ReplicasSpread);
     assert!(finding.state == State::Warning && finding.message == "all on a", "{finding:?}");
 }
@@ -246,7 +262,8 @@ fn a_budget_that_lets_nothing_go_is_told_from_a_good_one() {
     ] {
         let mut budget = json!({ "metadata": { "name": "fermata" }, "spec": spec });
         budget["spec"]["selector"] = json!({ "matchLabels": { "app": "fermata" } });
-        let finding = find(&Facts { budgets: Some(Ok(vec![typed(budget)])), ..facts() }, Check::ReplicasBudget);
+        let finding =
+            find(&Facts { budgets: Some(Ok(vec![typed(budget)])), ..facts() }, Check::ReplicasBudget);
         assert_eq!(finding.state, state, "{spec}: {finding:?}");
     }
 }
@@ -254,7 +271,7 @@ fn a_budget_that_lets_nothing_go_is_told_from_a_good_one() {
 #[test]
 fn labels_on_namespaces_that_are_never_touched_count_for_nothing() {
     let finding = find(&facts(), Check::NamespacesOptedIn);
-    assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1: shop"));
+    assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1 (shop)"));
     let namespaces = vec![typed(json!({ "name": "fermata" }))];
     let facts = Facts { opted_in: Ok(OptedIn { namespaces, truncated: false }), ..facts() };
     let finding = find(&facts, Check::NamespacesOptedIn);
