@@ -29,11 +29,44 @@ pub enum Binary {
     KubeControllerManager,
     /// The command-line client.
     Kubectl,
+    /// Helm 4, which installs the chart.
+    Helm,
+    /// Helm 3, for those who still use it.
+    Helm3,
+    /// Places Pods on nodes.
+    KubeScheduler,
+    /// Runs a node's Pods.
+    Kubelet,
+    /// Makes Services reachable on a node.
+    KubeProxy,
+    /// The container runtime.
+    Containerd,
+    /// Stands between containerd and each of its Pods.
+    ContainerdShim,
+    /// containerd's own client, which imports images.
+    Ctr,
 }
 
 impl Binary {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::Kubectl];
+    /// What tests need where there is no node: a control plane, and Helm.
+    pub const ALL: [Self; 6] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::Kubectl,
+        Self::Helm,
+        Self::Helm3,
+    ];
+
+    /// What makes a node, beside the control plane.
+    pub const NODE: [Self; 6] = [
+        Self::KubeScheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
+    ];
 
     /// Its file name.
     #[must_use]
@@ -43,6 +76,14 @@ impl Binary {
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
             Self::Kubectl => "kubectl",
+            Self::Helm => "helm",
+            Self::Helm3 => "helm3",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
         }
     }
 }
@@ -57,8 +98,8 @@ pub struct Assets {
 impl Assets {
     /// Finds the wanted programs, building what is missing.
     ///
-    /// From a folder named by `KUBEBUILDER_ASSETS`, kubectl may be missing, and a missing kube-controller-manager is
-    /// built, since setup-envtest does not bring one.
+    /// From a folder named by `KUBEBUILDER_ASSETS`, kubectl may be missing, and what setup-envtest does not bring is
+    /// built where it is missing.
     ///
     /// # Errors
     ///
@@ -101,10 +142,6 @@ impl Assets {
                 continue;
             }
             match binary {
-                Binary::KubeControllerManager => {
-                    let built = Self::from_modules(&[binary]).await?;
-                    paths.extend(built.paths);
-                }
                 Binary::Kubectl => {}
                 Binary::Etcd | Binary::KubeApiserver => bail!(
                     "{FOLDER_VARIABLE} is set to {}, which has no executable {}; set it to a folder made by \
@@ -112,20 +149,34 @@ impl Assets {
                     folder.display(),
                     binary.name()
                 ),
+                _ => {
+                    let built = Self::from_modules(&[binary]).await?;
+                    paths.extend(built.paths);
+                }
             }
         }
         Ok(Self { folder, paths })
     }
 
     async fn from_modules(wanted: &[Binary]) -> anyhow::Result<Self> {
-        let cache = build::Cache::open()?;
-        let missing: Vec<Binary> =
-            wanted.iter().copied().filter(|binary| !is_executable(&cache.path(*binary))).collect();
-        if !missing.is_empty() {
-            cache.fill(&missing).await?;
+        let mut folder = None;
+        let mut paths = BTreeMap::new();
+        for bundle in build::Bundle::ALL {
+            let wanted: Vec<Binary> =
+                wanted.iter().copied().filter(|binary| build::Bundle::of(*binary) == bundle).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let cache = build::Cache::open(bundle)?;
+            let missing: Vec<Binary> =
+                wanted.iter().copied().filter(|binary| !is_executable(&cache.path(*binary))).collect();
+            if !missing.is_empty() {
+                cache.fill(&missing).await?;
+            }
+            paths.extend(wanted.iter().map(|&binary| (binary, cache.path(binary))));
+            folder.get_or_insert_with(|| cache.folder().to_owned());
         }
-        let paths = wanted.iter().map(|&binary| (binary, cache.path(binary))).collect();
-        Ok(Self { folder: cache.folder().to_owned(), paths })
+        Ok(Self { folder: folder.context("expected a program to be wanted")?, paths })
     }
 }
 

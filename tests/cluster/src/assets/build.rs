@@ -19,6 +19,69 @@ use tokio::{process::Command, time::sleep};
 
 use super::{Binary, FOLDER_VARIABLE, is_executable};
 
+/// Programs that are cached together: a changed pin builds all of a bundle anew, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bundle {
+    /// etcd and what Kubernetes is made of.
+    ControlPlane,
+    /// Helm 4.
+    Helm,
+    /// Helm 3, which needs other versions of the same dependencies.
+    Helm3,
+    /// The container runtime.
+    Containerd,
+}
+
+impl Bundle {
+    /// All of them.
+    pub(super) const ALL: [Self; 4] = [Self::ControlPlane, Self::Helm, Self::Helm3, Self::Containerd];
+
+    /// The bundle that a program belongs to.
+    pub(super) const fn of(binary: Binary) -> Self {
+        match binary {
+            Binary::Helm => Self::Helm,
+            Binary::Helm3 => Self::Helm3,
+            Binary::Containerd | Binary::ContainerdShim | Binary::Ctr => Self::Containerd,
+            Binary::Etcd
+            | Binary::KubeApiserver
+            | Binary::KubeControllerManager
+            | Binary::Kubectl
+            | Binary::KubeScheduler
+            | Binary::Kubelet
+            | Binary::KubeProxy => Self::ControlPlane,
+        }
+    }
+
+    /// The folders of its modules beside this crate, each with the Go module that gives it its version.
+    const fn modules(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::ControlPlane => {
+                &[("kubernetes", "k8s.io/kubernetes"), ("etcd", "go.etcd.io/etcd/server/v3")]
+            }
+            Self::Helm => &[("helm", "helm.sh/helm/v4")],
+            Self::Helm3 => &[("helm3", "helm.sh/helm/v3")],
+            Self::Containerd => &[("containerd", "github.com/containerd/containerd/v2")],
+        }
+    }
+
+    /// What its folder's name begins with.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "",
+            Self::Helm | Self::Helm3 => "helm-",
+            Self::Containerd => "containerd-",
+        }
+    }
+
+    /// Build tags: containerd without the snapshotters that need C libraries, none of which a test needs.
+    const fn tags(self) -> &'static str {
+        match self {
+            Self::Containerd => "no_btrfs,no_devmapper,no_zfs",
+            Self::ControlPlane | Self::Helm | Self::Helm3 => "",
+        }
+    }
+}
+
 /// How often to look whether another process has finished building.
 const LOCK_PAUSE: Duration = Duration::from_millis(250);
 
@@ -34,9 +97,10 @@ const BUILDING_PREFIX: &str = ".building-";
 /// The folder of finished programs for the present pins.
 #[derive(Debug)]
 pub(super) struct Cache {
+    bundle: Bundle,
     folder: PathBuf,
-    kubernetes: Module,
-    etcd: Module,
+    /// The first one's version is that of the bundle.
+    modules: Vec<Module>,
 }
 
 /// One pinned Go module with the programs it builds.
@@ -45,27 +109,33 @@ struct Module {
     folder: PathBuf,
     go_mod: String,
     go_sum: String,
+    /// The Go module that gives it its version.
+    path: String,
     version: String,
 }
 
 impl Cache {
-    pub(super) fn open() -> anyhow::Result<Self> {
-        let kubernetes = Module::read("kubernetes", "k8s.io/kubernetes")?;
-        let etcd = Module::read("etcd", "go.etcd.io/etcd/server/v3")?;
-        let inputs = [
-            &kubernetes.go_mod,
-            &kubernetes.go_sum,
-            &kubernetes.linker_flags(),
-            &etcd.go_mod,
-            &etcd.go_sum,
-            &BUILD_FLAGS.join(" "),
-        ]
-        .map(String::as_str)
-        .join("\0");
-        let hash = digest(&SHA256, inputs.as_bytes());
+    pub(super) fn open(bundle: Bundle) -> anyhow::Result<Self> {
+        let modules = bundle
+            .modules()
+            .iter()
+            .map(|(name, path)| Module::read(name, path))
+            .collect::<Result<Vec<_>, _>>()?;
+        let first = modules.first().context("expected a bundle to have a module")?;
+        let mut inputs = Vec::new();
+        for (index, module) in modules.iter().enumerate() {
+            inputs.extend([module.go_mod.clone(), module.go_sum.clone()]);
+            if index == 0 {
+                inputs.push(module.linker_flags());
+            }
+        }
+        inputs.push(BUILD_FLAGS.join(" "));
+        inputs.push(bundle.tags().to_owned());
+        let hash = digest(&SHA256, inputs.join("\0").as_bytes());
         let hash = u64::from_be_bytes(*hash.as_ref().first_chunk().context("expected 32 bytes of hash")?);
-        let key = format!("{}-{}-{}-{hash:016x}", kubernetes.version, env::consts::OS, env::consts::ARCH);
-        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), kubernetes, etcd })
+        let prefix = bundle.prefix();
+        let key = format!("{prefix}{}-{}-{}-{hash:016x}", first.version, env::consts::OS, env::consts::ARCH);
+        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), bundle, modules })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -87,7 +157,7 @@ impl Cache {
         if missing.is_empty() {
             return Ok(());
         }
-        let go = go_version(&self.kubernetes).await?;
+        let go = go_version(self.module(0)?).await?;
         let minutes: u64 =
             missing.iter().map(|binary| cold_build(*binary).as_secs()).sum::<u64>().div_ceil(60);
         say(format_args!(
@@ -103,8 +173,21 @@ impl Cache {
 
     async fn build(&self, binary: Binary) -> anyhow::Result<()> {
         let (module, package) = match binary {
-            Binary::Etcd => (&self.etcd, "go.etcd.io/etcd/server/v3".to_owned()),
-            _ => (&self.kubernetes, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
+            Binary::Etcd => (self.module(1)?, "go.etcd.io/etcd/server/v3".to_owned()),
+            Binary::KubeApiserver
+            | Binary::KubeControllerManager
+            | Binary::Kubectl
+            | Binary::KubeScheduler
+            | Binary::Kubelet
+            | Binary::KubeProxy => (self.module(0)?, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
+            Binary::Containerd | Binary::ContainerdShim | Binary::Ctr => {
+                let module = self.module(0)?;
+                (module, format!("{}/cmd/{}", module.path, binary.name()))
+            }
+            Binary::Helm | Binary::Helm3 => {
+                let module = self.module(0)?;
+                (module, format!("{}/cmd/helm", module.path))
+            }
         };
         say(format_args!("  {} {} ...", binary.name(), module.version));
         let started = Instant::now();
@@ -112,6 +195,8 @@ impl Cache {
         let output = building.path().join(binary.name());
         let run = go(module)
             .args(BUILD_FLAGS)
+            .arg("-tags")
+            .arg(self.bundle.tags())
             .arg("-ldflags")
             .arg(module.linker_flags())
             .arg("-o")
@@ -133,6 +218,10 @@ impl Cache {
         fs::rename(&output, self.path(binary))?;
         say(format_args!("  {} done in {}", binary.name(), Took(started.elapsed())));
         Ok(())
+    }
+
+    fn module(&self, index: usize) -> anyhow::Result<&Module> {
+        self.modules.get(index).context("expected the bundle to have this module")
     }
 
     /// The lock lasts as long as the file is open, so a killed process leaves none behind.
@@ -182,12 +271,18 @@ impl Module {
         let version = pinned_version(&go_mod, path)
             .with_context(|| format!("expected {}/go.mod to require {path}", folder.display()))?
             .to_owned();
-        Ok(Self { folder, go_mod, go_sum, version })
+        Ok(Self { folder, go_mod, go_sum, path: path.to_owned(), version })
     }
 
     /// Without its version linked in, the API server reports `v0.0.0-master`, which breaks clients that compare
     /// versions. Programs that do not have these variables ignore them.
     fn linker_flags(&self) -> String {
+        if self.path.starts_with("helm.sh/") {
+            return format!("-s -w -X {}/internal/version.version={}", self.path, self.version);
+        }
+        if self.path.starts_with("github.com/containerd/") {
+            return format!("-s -w -X {}/version.Version={}", self.path, self.version);
+        }
         let mut parts = self.version.trim_start_matches('v').split('.');
         let major = parts.next().unwrap_or_default();
         let minor = parts.next().unwrap_or_default();
@@ -242,6 +337,9 @@ fn cold_build(binary: Binary) -> Duration {
         Binary::KubeApiserver => 240,
         Binary::Etcd | Binary::KubeControllerManager => 60,
         Binary::Kubectl => 20,
+        Binary::Helm | Binary::Helm3 => 120,
+        Binary::Kubelet | Binary::Containerd => 60,
+        Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => 10,
     })
 }
 
