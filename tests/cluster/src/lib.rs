@@ -3,7 +3,7 @@
 //! What a mutating webhook is worth shows only behind the API server that calls it: defaulting, reinvocation,
 //! selectors, failure policies and validation all happen there and nowhere else. This crate therefore builds and
 //! starts the real etcd, kube-apiserver and kube-controller-manager, on loopback and without root. There is no
-//! kubelet: Pods are admitted and stored, and stay `Pending`.
+//! kubelet: Pods are admitted and stored, and stay `Pending`. Where Pods have to run, [`node`] starts a whole node.
 //!
 //! Nothing started here outlives the process that started it, not even after `kill -9` (see [`process`]).
 
@@ -13,6 +13,8 @@ pub mod credentials;
 pub mod fermata;
 pub mod http;
 pub mod namespace;
+pub mod network;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod scratch;
@@ -22,5 +24,6 @@ pub mod webhook;
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
 pub use namespace::TestNamespace;
+pub use node::{Image, Node, NodeOptions};
 pub use scratch::Scratch;
 pub use webhook::{WebhookOptions, WebhookRegistration};
