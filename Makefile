@@ -49,11 +49,11 @@ soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
 	cargo build --quiet --release --bin fermata
 	cargo build --quiet --release --package fermata-baseline
-	shim=$$(deploy/build-shim.sh $(TARGET)); \
+	shim=$$(deploy/build-static.sh fermata-shim shim $(TARGET)); \
 	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata --shim "$$shim"
 
 .PHONY: images
-images: ## Build the shim's image, static and without a daemon, as an OCI archive
+images: ## Build the images of the webhook and of the shim, static and without a daemon, as OCI archives
 	@deploy/build-images.sh $(TARGET)
 
 .PHONY: golden

@@ -4,9 +4,11 @@
 //! and the Pod's own annotations count, and readiness says what is missing. Where an answer decides whether a Pod is
 //! valid at all, its absence leaves the Pod as it was.
 
+pub(crate) mod follow;
 mod lookup;
 mod namespaces;
 mod reach;
+mod sight;
 mod version;
 mod watch;
 
@@ -17,6 +19,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 pub use reach::{ReachError, Reached, client};
+pub use sight::Sight;
 
 use crate::telemetry::{Conditions, Metrics};
 use lookup::Lookups;

@@ -18,6 +18,7 @@ mod body;
 mod connection;
 pub mod connections;
 mod ending;
+mod handshakes;
 mod listener;
 pub mod mutate;
 mod respond;
@@ -25,4 +26,5 @@ mod stream;
 
 pub use connections::{ConnectionLimits, Connections};
 pub use ending::Ending;
+use handshakes::Handshakes;
 pub use listener::{Listener, Transport};

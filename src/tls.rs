@@ -3,10 +3,21 @@
 //! API servers call webhooks over HTTP/1.1 alone: over HTTP/2 all of their calls went to one replica
 //! (kubernetes/kubernetes#75791). Offering nothing else leaves no surface for attacks on HTTP/2.
 
-mod expiry;
+pub mod authority;
+pub mod bundle;
+pub mod certificate;
+mod chance;
 pub mod files;
 mod holder;
+pub mod keeper;
+pub mod lifetime;
+mod pace;
+pub mod registration;
+pub mod rotation;
+pub mod secret;
 pub mod self_signed;
+mod standing;
+mod writes;
 
 use std::sync::Arc;
 

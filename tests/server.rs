@@ -18,6 +18,8 @@ mod connections;
 mod ending;
 #[path = "server/fixture.rs"]
 mod fixture;
+#[path = "server/logging.rs"]
+mod logging;
 #[path = "server/process.rs"]
 mod process;
 #[path = "server/reviews.rs"]

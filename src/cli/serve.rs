@@ -1,7 +1,8 @@
 //! `fermata serve`: answers reviews until it is told to end.
 
+mod certificate;
+
 use std::{
-    fs,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, value_parser};
 use fermata_core::ServerVersion;
 use fermata_stop_plan::Seconds;
@@ -21,14 +22,13 @@ use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     cluster::{self, Cluster, ReachError},
     config::live::{ConfigWatch, LiveSettings},
     server::{
         ConnectionLimits, Connections, Ending, Listener, Transport,
-        admin::{self, Admin},
+        admin::{self, Admin, Lost},
         mutate::{self, Admission, ReviewLimits},
     },
     telemetry::{
@@ -36,12 +36,9 @@ use crate::{
         logs::{self, LogFormat},
         metrics::Refusal,
     },
-    tls::{
-        self, CertificateHolder,
-        files::{PairFiles, PairWatch, report_expiry},
-        self_signed,
-    },
+    tls::{self, files::report_expiry},
 };
+use certificate::{Certificate, CertificateOptions};
 
 /// How often to look whether files have changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -63,31 +60,9 @@ pub struct ServeOptions {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_listen: SocketAddr,
 
-    /// Certificate chain as PEM, leaf first; read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
-
-    /// The certificate's key as PEM; read again when it changes
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
-
-    /// Make a certificate in memory, for trials
-    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
-    pub tls_self_signed: bool,
-
-    /// Host names and addresses that the made certificate is for
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "localhost,127.0.0.1",
-        requires = "tls_self_signed"
-    )]
-    pub tls_name: Vec<String>,
-
-    /// Where to write the made authority's certificate, for the webhook's caBundle
-    #[arg(long, value_name = "FILE", requires = "tls_self_signed")]
-    pub tls_ca_out: Option<PathBuf>,
+    /// Where the certificate comes from
+    #[command(flatten)]
+    pub certificate: CertificateOptions,
 
     /// The operator's settings; read again when they change
     #[arg(long, value_name = "FILE")]
@@ -132,7 +107,7 @@ pub struct ServeOptions {
 ///
 /// When something that was asked for cannot be had: a port, a certificate, a file, a cluster.
 pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
-    logs::init(options.log_format, &options.log_level)?;
+    let logs = logs::init(options.log_format, &options.log_level)?;
     allow_files();
     let cores = available_parallelism().map_or(1, NonZeroUsize::get).min(4);
     let runtime = runtime::Builder::new_multi_thread()
@@ -143,7 +118,8 @@ pub fn run(options: ServeOptions) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let code = runtime.block_on(serve(options));
+    let lost = logs.lost();
+    let code = runtime.block_on(serve(options, Arc::new(move || lost.dropped_lines())));
     // Whatever is still under way has had its time.
     runtime.shutdown_background();
     code
@@ -165,15 +141,11 @@ fn go_without_cluster(conditions: &Conditions) {
     conditions.version.absent("not asked: no cluster");
 }
 
-async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
+async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<ExitCode> {
     let ServeOptions {
         listen,
         admin_listen,
-        tls_cert,
-        tls_key,
-        tls_self_signed,
-        tls_name,
-        tls_ca_out,
+        certificate,
         config,
         kubeconfig,
         own_namespace,
@@ -196,28 +168,26 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         }
         None => (Arc::new(LiveSettings::default()), None),
     };
-    let certificate = match (tls_cert, tls_key) {
-        (Some(certificate), Some(key)) => {
-            let files = PairFiles { certificate, key };
-            Certificate::Files(PairWatch::start(files, Arc::clone(&metrics))?)
-        }
-        _ if tls_self_signed => Certificate::made(&tls_name, tls_ca_out)?,
-        _ => {
-            bail!("there is no certificate; give --tls-cert and --tls-key, or --tls-self-signed for a trial")
-        }
-    };
-    let holder = certificate.holder();
-    report_expiry(&holder, &metrics, &conditions.tls);
-    let tls = tls::server_config(holder).context("cannot set up TLS")?;
     let (client, own_namespace) = reach(kubeconfig.as_deref(), own_namespace).await?;
+    let mut certificate = Certificate::new(certificate, own_namespace.as_deref(), &metrics)?;
+    let files = certificate.files.take();
+    let holder = Arc::clone(&certificate.holder);
+    let keeper = certificate.keeper(client.as_ref(), &conditions, &metrics)?;
+    if holder.current().is_some() {
+        report_expiry(&holder, &metrics, &conditions.tls);
+    }
+    let tls = tls::server_config(holder).context("cannot set up TLS")?;
     let reviews_port = Listener::bind(listen, "--listen").await?;
     let admin_port = Listener::bind(admin_listen, "--admin-listen").await?;
 
     if let Some(watch) = config_watch {
         tokio::spawn(watch.run(LOOK));
     }
-    if let Certificate::Files(watch) = certificate {
+    if let Some(watch) = files {
         tokio::spawn(watch.run(LOOK, Arc::clone(&conditions.tls)));
+    }
+    if let Some(keeper) = keeper {
+        tokio::spawn(keeper.run());
     }
     let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version, &metrics));
     if let Some(client) = client {
@@ -236,6 +206,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         metrics: Arc::clone(&metrics),
         connections: Arc::clone(&connections),
         admission: Arc::clone(&admission),
+        log_lines_lost,
     };
     tracing::info!(
         reviews = %reviews_port.address(),
@@ -243,7 +214,7 @@ async fn serve(options: ServeOptions) -> anyhow::Result<ExitCode> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    let transport = Transport::Tls(TlsAcceptor::from(Arc::new(tls)), metrics.handshake_failures.clone());
+    let transport = Transport::tls(tls, metrics.handshake_failures.clone());
     let router = mutate::router(Arc::clone(&admission));
     let crowded = move || admission.crowded();
     let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
@@ -281,31 +252,6 @@ async fn reach(
         .map_or((None, None), |reached| (Some(reached.client), reached.own_namespace));
     // An empty one is what a manifest gives that means to fill the variable in and does not.
     Ok((client, own_namespace.filter(|name| !name.is_empty()).or(namespace)))
-}
-
-/// Where the certificate comes from.
-enum Certificate {
-    Files(PairWatch),
-    Made(Arc<CertificateHolder>),
-}
-
-impl Certificate {
-    fn made(names: &[String], authority_out: Option<PathBuf>) -> anyhow::Result<Self> {
-        let made = self_signed::generate(names)?;
-        if let Some(path) = authority_out {
-            fs::write(&path, &made.authority).with_context(|| {
-                format!("cannot write the authority's certificate to {}; check --tls-ca-out", path.display())
-            })?;
-        }
-        Ok(Self::Made(Arc::new(CertificateHolder::new(made.identity))))
-    }
-
-    fn holder(&self) -> Arc<CertificateHolder> {
-        match self {
-            Self::Files(watch) => watch.holder(),
-            Self::Made(holder) => Arc::clone(holder),
-        }
-    }
 }
 
 /// A signal to end.

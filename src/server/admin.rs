@@ -1,7 +1,7 @@
 //! Health and metrics, on a port of their own: the kubelet and Prometheus have no certificate to check, and must
 //! get through when the admission port is crowded.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{Router, extract::State, http::StatusCode, response::Response, routing::get};
 
@@ -17,6 +17,9 @@ use crate::{
 /// The media type of the text format that `prometheus-client` writes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Counts log lines that were given up, in all.
+pub type Lost = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// Answers `/livez`, `/readyz` and `/metrics`.
 #[derive(Clone)]
 pub struct Admin {
@@ -28,6 +31,8 @@ pub struct Admin {
     pub connections: Arc<Connections>,
     /// The reviews that go on there.
     pub admission: Arc<Admission>,
+    /// The log lines that nobody has read.
+    pub log_lines_lost: Lost,
 }
 
 /// The routes.
@@ -50,5 +55,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     admin.metrics.connections.set(count(admin.connections.count()));
     admin.metrics.body_bytes.set(count(admin.admission.body_bytes()));
+    let lost = u64::try_from((admin.log_lines_lost)()).unwrap_or(u64::MAX);
+    admin.metrics.log_lines_lost.inner().store(lost, Ordering::Relaxed);
     answer(StatusCode::OK, OPEN_METRICS, admin.metrics.page().into())
 }

@@ -41,14 +41,9 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     match transport {
         Transport::Plain => exchange(stream, connection, router, ending).await,
-        Transport::Tls(acceptor, failures) => match acceptor.accept(stream).await {
+        Transport::Tls(acceptor, handshakes) => match acceptor.accept(stream).await {
             Ok(stream) => exchange(stream, connection, router, ending).await,
-            // Port scans and health checks by TCP end here too, so it is nothing to report each time. But an API
-            // server that does not trust the certificate shows in nothing but this count.
-            Err(error) => {
-                failures.inc();
-                tracing::debug!(%error, "a TLS handshake has failed");
-            }
+            Err(error) => handshakes.failed(&error),
         },
     }
     drop(place);

@@ -12,13 +12,14 @@ use axum::Router;
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use rustix::io::Errno;
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Connections, Ending, connection};
+use super::{Connections, Ending, Handshakes, connection};
 
 /// How often to say that connections cannot be accepted, while that is so.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -28,8 +29,16 @@ const REPORT_EVERY: Duration = Duration::from_secs(10);
 pub enum Transport {
     /// As they are.
     Plain,
-    /// By TLS, counting the handshakes that fail.
-    Tls(TlsAcceptor, Counter),
+    /// By TLS, with an eye on the handshakes that fail.
+    Tls(TlsAcceptor, Arc<Handshakes>),
+}
+
+impl Transport {
+    /// TLS by this configuration, with a counter for the handshakes that fail.
+    #[must_use]
+    pub fn tls(config: ServerConfig, failures: Counter) -> Self {
+        Self::Tls(TlsAcceptor::from(Arc::new(config)), Arc::new(Handshakes::counting(failures)))
+    }
 }
 
 /// A port that is taken, on which nothing is answered yet.

@@ -72,6 +72,10 @@ impl Condition {
 pub struct Conditions {
     /// Whether there is a certificate that clients can accept.
     pub tls: Arc<Condition>,
+    /// Whether the authority that the replicas share can be used.
+    pub authority: Arc<Condition>,
+    /// Whether API servers accept the certificate, by what is registered.
+    pub registration: Arc<Condition>,
     /// Whether the config file says what counts.
     pub config: Arc<Condition>,
     /// Whether the opted-in Namespaces are known.
@@ -86,6 +90,14 @@ impl Default for Conditions {
     fn default() -> Self {
         Self {
             tls: Condition::new("tls", State::Ok),
+            authority: Condition::new(
+                "authority",
+                State::Absent("not used: the certificate comes from elsewhere"),
+            ),
+            registration: Condition::new(
+                "registration",
+                State::Absent("not watched: no --webhook-configuration"),
+            ),
             config: Condition::new("config", State::Ok),
             namespaces: Condition::new("namespaces", State::Degraded("not synced yet".into())),
             version: Condition::new("version", State::Degraded("not asked yet".into())),
@@ -100,7 +112,16 @@ impl Conditions {
     pub fn report(&self) -> (bool, String) {
         let mut ready = true;
         let mut page = String::new();
-        for condition in [&self.tls, &self.config, &self.namespaces, &self.version, &self.serving] {
+        let all = [
+            &self.tls,
+            &self.authority,
+            &self.registration,
+            &self.config,
+            &self.namespaces,
+            &self.version,
+            &self.serving,
+        ];
+        for condition in all {
             let name = condition.name;
             // Writing to a string cannot fail.
             let _ = match condition.state() {
@@ -131,7 +152,9 @@ mod tests {
         assert!(ready);
         assert_eq!(
             page,
-            "[+]tls ok\n[+]config ok\n[-]namespaces degraded: the watch is lost\n[ ]version not asked\n[+]serving ok\nready\n"
+            "[+]tls ok\n[ ]authority not used: the certificate comes from elsewhere\n\
+             [ ]registration not watched: no --webhook-configuration\n[+]config ok\n[-]namespaces degraded: the watch is lost\n\
+             [ ]version not asked\n[+]serving ok\nready\n"
         );
     }
 

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context;
 use clap::ValueEnum;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
@@ -24,12 +25,31 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log to standard error.
+/// How many lines wait for their reader at most: some hundred kilobytes.
+const WAITING: usize = 4096;
+
+/// What writes the lines. Dropping it writes those that still wait, unless nobody reads them.
+#[must_use]
+pub struct Logs {
+    lost: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Logs {
+    /// How many lines were given up because nobody read them.
+    #[must_use]
+    pub fn lost(&self) -> ErrorCounter {
+        self.lost.clone()
+    }
+}
+
+/// Begins to log to standard error, by a thread of its own: a reader that stalls, such as a container runtime on a full
+/// disk, costs lines and never a review.
 ///
 /// # Errors
 ///
 /// When the filter is not understood, or something else logs already.
-pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<Logs> {
     // An empty variable is what a manifest gives that leaves the value out.
     let filter = if filter.is_empty() { "info" } else { filter };
     // kube's own lines repeat, error by error, what the watch says once; whoever asks for them by name gets them.
@@ -41,7 +61,13 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let terminal = io::stderr().is_terminal();
     let text = format == LogFormat::Text || (format == LogFormat::Auto && terminal);
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(io::stderr);
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING)
+        .thread_name("fermata-logs")
+        .finish(io::stderr());
+    let lost = lines.error_counter();
+    let lines = fmt::layer().with_writer(lines);
     if text {
         let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
         registry.with(lines.with_target(false).with_ansi(colours)).try_init()
@@ -55,5 +81,5 @@ pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic in the program; please report it with this place");
     }));
-    Ok(())
+    Ok(Logs { lost, _writer: writer })
 }

@@ -3,7 +3,10 @@
 //! Every label has a closed set of values. Names of Pods, images and Namespaces are never labels: whoever may
 //! create Pods could grow the page without end.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use fermata_core::{
     plan,
@@ -91,6 +94,33 @@ pub enum Reload {
     Failed,
 }
 
+/// What became of something that was to be written or made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Written {
+    /// It is done.
+    Ok,
+    /// Another replica was first.
+    Conflict,
+    /// It failed.
+    Failed,
+}
+
+impl EncodeLabelValue for Written {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        let word = match self {
+            Self::Ok => "ok",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+        };
+        EncodeLabelValue::encode(&word, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteResult {
+    result: Written,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -135,6 +165,10 @@ pub struct Metrics {
     panics: Counter,
     certificate_reloads: Family<ReloadResult, Counter>,
     config_reloads: Family<ReloadResult, Counter>,
+    certificate_renewals: Family<WriteResult, Counter>,
+    authority_renewals: Family<WriteResult, Counter>,
+    bundle_writes: Family<WriteResult, Counter>,
+    authority_expiry: Gauge,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Connections of clients that are open.
@@ -151,6 +185,8 @@ pub struct Metrics {
     pub namespaces_synced: Gauge,
     /// Questions about one Namespace that got no answer.
     pub namespace_lookup_failures: Counter,
+    /// Log lines that were given up because nobody read them.
+    pub log_lines_lost: Counter,
 }
 
 /// From 50 µs, which is one small Pod, to the deadline of a review.
@@ -170,6 +206,10 @@ impl Default for Metrics {
             panics: Counter::default(),
             certificate_reloads: Family::default(),
             config_reloads: Family::default(),
+            certificate_renewals: Family::default(),
+            authority_renewals: Family::default(),
+            bundle_writes: Family::default(),
+            authority_expiry: Gauge::default(),
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             connections_shed: Counter::default(),
@@ -178,6 +218,7 @@ impl Default for Metrics {
             namespaces: Gauge::default(),
             namespaces_synced: Gauge::default(),
             namespace_lookup_failures: Counter::default(),
+            log_lines_lost: Counter::default(),
         };
         metrics.register();
         metrics.begin_at_zero();
@@ -243,6 +284,27 @@ impl Metrics {
             self.certificate_expiry.clone(),
         );
         registry.register(
+            "certificate_renewals",
+            "Certificates issued by the own authority, by result",
+            self.certificate_renewals.clone(),
+        );
+        registry.register(
+            "authority_renewals",
+            "New authorities for the Secret, by result",
+            self.authority_renewals.clone(),
+        );
+        registry.register(
+            "ca_bundle_writes",
+            "Writes of authorities to the webhook configuration, by result",
+            self.bundle_writes.clone(),
+        );
+        registry.register_with_unit(
+            "authority_expiry_timestamp",
+            "When the own authority expires; 0 where there is none",
+            Unit::Seconds,
+            self.authority_expiry.clone(),
+        );
+        registry.register(
             "config_reloads",
             "Changes of the config file, by result",
             self.config_reloads.clone(),
@@ -257,6 +319,11 @@ impl Metrics {
             "namespace_lookup_failures",
             "Questions about a Namespace unknown to the watch that got no answer",
             self.namespace_lookup_failures.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Log lines that were given up because nobody read them",
+            self.log_lines_lost.clone(),
         );
     }
 
@@ -281,6 +348,11 @@ impl Metrics {
         }
         for reason in Refusal::ALL {
             let _ = self.refused.get_or_create(&Reason { reason });
+        }
+        for result in [Written::Ok, Written::Conflict, Written::Failed] {
+            for family in [&self.certificate_renewals, &self.authority_renewals, &self.bundle_writes] {
+                let _ = family.get_or_create(&WriteResult { result });
+            }
         }
         for result in [Reload::Ok, Reload::Failed] {
             let _ = self.certificate_reloads.get_or_create(&ReloadResult { result });
@@ -316,6 +388,26 @@ impl Metrics {
         self.certificate_reloads.get_or_create(&ReloadResult { result }).inc();
     }
 
+    /// Counts a certificate that was issued by the own authority.
+    pub fn certificate_renewal(&self, result: Written) {
+        self.certificate_renewals.get_or_create(&WriteResult { result }).inc();
+    }
+
+    /// Counts a new authority for the Secret.
+    pub fn authority_renewal(&self, result: Written) {
+        self.authority_renewals.get_or_create(&WriteResult { result }).inc();
+    }
+
+    /// Counts a write of authorities to the webhook configuration.
+    pub fn bundle_write(&self, result: Written) {
+        self.bundle_writes.get_or_create(&WriteResult { result }).inc();
+    }
+
+    /// Says when the own authority expires.
+    pub fn authority_expires(&self, expires: SystemTime) {
+        self.authority_expiry.set(unix_seconds(expires));
+    }
+
     /// Counts a change of the config file.
     pub fn config_reload(&self, result: Reload) {
         self.config_reloads.get_or_create(&ReloadResult { result }).inc();
@@ -329,4 +421,11 @@ impl Metrics {
         let _ = text::encode(&mut page, &self.registry);
         page
     }
+}
+
+/// A moment as seconds since 1970.
+#[must_use]
+pub fn unix_seconds(moment: SystemTime) -> i64 {
+    let since_1970 = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX)
 }

@@ -18,7 +18,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 use super::{CertificateHolder, Identity};
 use crate::{
     polling::poll,
-    telemetry::{Condition, Metrics, metrics::Reload},
+    telemetry::{
+        Condition, Metrics,
+        metrics::{Reload, unix_seconds},
+    },
 };
 
 /// The largest file that is read: what a Secret can hold. Unit: bytes.
@@ -235,11 +238,13 @@ impl PairWatch {
 ///
 /// By the wall clock, because a monotonic one sleeps while the machine does.
 pub fn report_expiry(holder: &CertificateHolder, metrics: &Metrics, condition: &Condition) {
-    let Some(expires) = holder.expires() else { return };
-    if let Ok(since_1970) = expires.duration_since(SystemTime::UNIX_EPOCH) {
-        metrics.certificate_expiry.set(i64::try_from(since_1970.as_secs()).unwrap_or(i64::MAX));
-    }
-    if SystemTime::now() < expires {
+    let Some(identity) = holder.current() else {
+        condition.failed("there is no certificate yet");
+        return;
+    };
+    let Some(validity) = identity.validity() else { return };
+    metrics.certificate_expiry.set(unix_seconds(validity.not_after()));
+    if !validity.is_over(SystemTime::now()) {
         condition.ok();
     } else if condition.failed("the certificate has expired; replace it") {
         tracing::error!("the certificate has expired, and API servers refuse it; replace it");

@@ -2,20 +2,20 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 
-use super::{expiry, provider};
+use super::{certificate::Validity, provider};
 
 /// A certificate chain with its key, known to belong together.
 #[derive(Debug)]
 pub struct Identity {
     certified: Arc<CertifiedKey>,
-    expires: Option<SystemTime>,
+    validity: Option<Validity>,
 }
 
 impl Identity {
@@ -28,46 +28,58 @@ impl Identity {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, rustls::Error> {
-        let expires = chain.first().and_then(|leaf| expiry::not_after(leaf));
+        let validity = chain.first().and_then(Validity::of);
         let certified = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
-        Ok(Self { certified, expires })
+        Ok(Self { certified, validity })
     }
 
-    /// When its leaf expires, if that can be read.
+    /// How long its leaf is valid, if that can be read.
     #[must_use]
-    pub const fn expires(&self) -> Option<SystemTime> {
-        self.expires
+    pub const fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
+
+    /// The certificates, leaf first.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
     }
 }
 
 /// Gives every handshake the newest certificate. Connections that are open keep theirs, so that a change
 /// interrupts nothing.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CertificateHolder {
-    current: ArcSwap<Identity>,
+    current: ArcSwapOption<Identity>,
 }
 
 impl CertificateHolder {
     /// Begins with a certificate.
     #[must_use]
     pub fn new(identity: Identity) -> Self {
-        Self { current: ArcSwap::from_pointee(identity) }
+        Self { current: ArcSwapOption::from_pointee(identity) }
     }
 
     /// Serves another certificate from now on.
     pub fn replace(&self, identity: Identity) {
-        self.current.store(Arc::new(identity));
+        self.current.store(Some(Arc::new(identity)));
+    }
+
+    /// What is served now, if anything is.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Identity>> {
+        self.current.load_full()
     }
 
     /// When the served certificate expires.
     #[must_use]
     pub fn expires(&self) -> Option<SystemTime> {
-        self.current.load().expires
+        Some(self.current.load().as_ref()?.validity?.not_after())
     }
 }
 
 impl ResolvesServerCert for CertificateHolder {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.load().certified))
+        Some(Arc::clone(&self.current.load().as_ref()?.certified))
     }
 }

@@ -3,13 +3,15 @@
 //! Its key is gone with the process, and a second replica would make its own; so this is for one replica whose
 //! `caBundle` is filled in by hand or script.
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
-};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::time::{Duration, SystemTime};
 
-use super::Identity;
+use super::{
+    Identity,
+    authority::{Authority, IssueError},
+};
+
+/// How long both are valid: nobody renews them.
+const LIFETIME: Duration = Duration::from_hours(24 * 3650);
 
 /// A certificate, and the authority that clients must trust for it.
 #[derive(Debug)]
@@ -23,20 +25,12 @@ pub struct SelfSigned {
 /// Why no certificate could be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SelfSignedError {
-    /// One of the names is not one that a certificate can hold.
-    #[error("cannot make a certificate for {names:?}; --tls-name takes host names and IP addresses: {fault}")]
-    Names {
-        /// What was asked for.
-        names: Vec<String>,
-        /// What is wrong.
-        fault: rcgen::Error,
-    },
-    /// The key could not be made, or not used.
-    #[error("cannot make a certificate")]
-    Key(#[from] rcgen::Error),
-    /// The certificate is not one that can be served.
-    #[error("cannot serve the certificate that was made")]
-    Identity(#[from] rustls::Error),
+    /// The authority could not be made.
+    #[error("cannot make an authority: {0}")]
+    Authority(#[from] rcgen::Error),
+    /// It could not sign.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
 }
 
 /// Makes a certificate for these host names and IP addresses.
@@ -45,22 +39,8 @@ pub enum SelfSignedError {
 ///
 /// When a name is none, or the system gives no random numbers.
 pub fn generate(names: &[String]) -> Result<SelfSigned, SelfSignedError> {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, "Fermata trial authority");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-
-    let mut params = CertificateParams::new(names)
-        .map_err(|fault| SelfSignedError::Names { names: names.to_vec(), fault })?;
-    params.distinguished_name.push(DnType::CommonName, "Fermata");
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let key = KeyPair::generate()?;
-    let leaf = params.signed_by(&key, &authority)?;
-
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let identity = Identity::new(vec![leaf.der().clone()], key)?;
-    Ok(SelfSigned { identity, authority: authority.pem() })
+    let now = SystemTime::now();
+    let made = Authority::generate(now, LIFETIME)?;
+    let leaf = made.authority.issue(names, now, LIFETIME)?;
+    Ok(SelfSigned { identity: leaf.identity, authority: made.certificate })
 }

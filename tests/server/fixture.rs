@@ -14,7 +14,6 @@ use fermata::{
     tls::{self, CertificateHolder, self_signed},
 };
 use tokio::runtime::Runtime;
-use tokio_rustls::TlsAcceptor;
 
 use crate::client::{Client, Trust};
 
@@ -64,13 +63,13 @@ impl Setup {
             )
         });
         let (address, admin_address) = (reviews.address(), admin.address());
-        let failures = self.metrics.handshake_failures.clone();
-        let transport = Transport::Tls(TlsAcceptor::from(Arc::new(config)), failures);
+        let transport = Transport::tls(config, self.metrics.handshake_failures.clone());
         let pages = Admin {
             conditions: self.conditions,
             metrics: self.metrics,
             connections: Arc::clone(&connections),
             admission: Arc::clone(&admission),
+            log_lines_lost: Arc::new(|| 0),
         };
         let listed = Arc::clone(&connections);
         let router = mutate::router(Arc::clone(&admission));

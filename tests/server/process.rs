@@ -3,10 +3,10 @@
 use std::{
     cell::RefCell,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     thread,
 };
 
@@ -59,6 +59,17 @@ impl Process {
 
     /// The same, with variables in its environment.
     pub(crate) fn start_with(options: &[&str], environment: &[(&str, &str)]) -> Self {
+        let (process, lines) = Self::start_logging(options, environment);
+        // The pipe must not fill up.
+        thread::spawn(move || lines.for_each(drop));
+        process
+    }
+
+    /// The same, with what it logs from now on for the caller to read, or not.
+    pub(crate) fn start_logging(
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> (Self, Lines<BufReader<ChildStderr>>) {
         let authority = scratch().join("ca.pem");
         let mut command = command(options);
         command.args(["--tls-self-signed", "--tls-ca-out"]).arg(&authority).envs(environment.iter().copied());
@@ -69,11 +80,9 @@ impl Process {
             .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
             .find(|line| line["message"] == "serving")
             .expect("it has ended before it served");
-        // The pipe must not fill up.
-        thread::spawn(move || lines.for_each(drop));
         let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
         let trust = Trust::in_authorities([fs::read_to_string(authority).unwrap().as_str()]);
-        Self { child, address: address("reviews"), admin: address("admin"), trust }
+        (Self { child, address: address("reviews"), admin: address("admin"), trust }, lines)
     }
 
     /// Starts it where it cannot start, and gives back what it says.

@@ -109,7 +109,7 @@ fn repeat() -> String {
          ```sh\n\
          cargo build --release --bin fermata\n\
          cargo build --release --package fermata-baseline\n\
-         shim=$(deploy/build-shim.sh)\n\
+         shim=$(deploy/build-static.sh fermata-shim shim)\n\
          cargo run --release --package fermata-bench -- --fermata target/release/fermata --shim \"$shim\"\n\
          ```\n\n\
          `--quick` shows in half a minute whether everything works, and writes no report; its figures mean little. \

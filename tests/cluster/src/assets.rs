@@ -180,6 +180,21 @@ impl Assets {
     }
 }
 
+/// The sources of cert-manager, for its custom resource definitions.
+pub const CERT_MANAGER: &str = "github.com/cert-manager/cert-manager";
+
+/// The sources of the Prometheus operator, for its custom resource definitions.
+pub const PROMETHEUS_OPERATOR: &str = "github.com/prometheus-operator/prometheus-operator";
+
+/// The folder with the sources of [`CERT_MANAGER`] or of [`PROMETHEUS_OPERATOR`], as pinned in `modules/crds`.
+///
+/// # Errors
+///
+/// When there is no `go`, or it cannot fetch them.
+pub async fn source(path: &str) -> anyhow::Result<PathBuf> {
+    build::source("crds", path).await
+}
+
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -11,6 +11,7 @@ pub mod assets;
 pub mod control_plane;
 pub mod credentials;
 pub mod fermata;
+pub mod helm;
 pub mod http;
 pub mod namespace;
 pub mod network;
@@ -23,6 +24,7 @@ pub mod webhook;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
+pub use helm::Helm;
 pub use namespace::TestNamespace;
 pub use node::{Image, Node, NodeOptions};
 pub use scratch::Scratch;

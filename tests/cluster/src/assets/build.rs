@@ -299,6 +299,21 @@ impl Module {
     }
 }
 
+/// The folder of a Go module's sources, pinned in `modules/NAME`, in Go's own cache; fetched there first if need be.
+pub(super) async fn source(name: &str, path: &str) -> anyhow::Result<PathBuf> {
+    let module = Module::read(name, path)?;
+    go_version(&module).await?;
+    let wanted = format!("{path}@{}", module.version);
+    let run = go(&module).args(["mod", "download", "-json", &wanted]).output().await;
+    let run = run.context("failed to run go")?;
+    if !run.status.success() {
+        bail!("failed to fetch {wanted}; Go said:\n{}", tail(&String::from_utf8_lossy(&run.stderr)));
+    }
+    let told: serde_json::Value =
+        serde_json::from_slice(&run.stdout).context("failed to read what go printed")?;
+    Ok(PathBuf::from(told["Dir"].as_str().context("expected go to name a folder")?))
+}
+
 /// `go`, run in the module's folder and free of a workspace file above it or of a C compiler.
 fn go(module: &Module) -> Command {
     let mut command = Command::new("go");

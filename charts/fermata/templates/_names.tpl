@@ -1,0 +1,86 @@
+{{/* The name of all objects: the release's, if that says it already. */}}
+{{- define "fermata.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the replicas; never changes for a release. */}}
+{{- define "fermata.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{/* Labels of all objects. */}}
+{{- define "fermata.labels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: {{ .Chart.Name }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "fermata.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "fermata.fullname" .) -}}
+{{- end -}}
+
+{{/* The Secret with the authority of the self-signed mode. */}}
+{{- define "fermata.authorityName" -}}
+{{ include "fermata.fullname" . }}-authority
+{{- end -}}
+
+{{/* The Secret with the certificate of the other modes. */}}
+{{- define "fermata.tlsSecretName" -}}
+{{- .Values.tls.secretName | default (printf "%s-tls" (include "fermata.fullname" .)) -}}
+{{- end -}}
+
+{{/* REGISTRY/REPOSITORY:TAG or @DIGEST of `image`, with the registry of `fallback` if it has none. */}}
+{{- define "fermata.image" -}}
+{{- $registry := .image.registry | default .fallback -}}
+{{- $name := .image.repository -}}
+{{- if $registry -}}{{- $name = printf "%s/%s" (trimSuffix "/" $registry) $name -}}{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (.image.tag | default .version) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fermata.webhookImage" -}}
+{{- include "fermata.image" (dict "image" .Values.image "fallback" "" "version" .Chart.AppVersion) -}}
+{{- end -}}
+
+{{- define "fermata.shimImage" -}}
+{{- if .Values.config.shimImage -}}
+{{- .Values.config.shimImage -}}
+{{- else -}}
+{{- include "fermata.image" (dict "image" .Values.shim.image "fallback" .Values.image.registry "version" .Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name by which API servers call. */}}
+{{- define "fermata.host" -}}
+{{ include "fermata.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{/* Namespaces whose Pods never get here. */}}
+{{- define "fermata.excludedNamespaces" -}}
+{{- concat (list "kube-system" "kube-public" "kube-node-lease" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toYaml -}}
+{{- end -}}
+
+{{/* Whether this Kubernetes keeps matchConditions. */}}
+{{- define "fermata.hasMatchConditions" -}}
+{{- if semverCompare ">=1.28.0-0" .Capabilities.KubeVersion.Version -}}yes{{- end -}}
+{{- end -}}

@@ -1,0 +1,119 @@
+//! What is registered with the API servers, in the `MutatingWebhookConfiguration`.
+
+use std::{sync::Arc, time::SystemTime};
+
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::{Api, ResourceExt};
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        CertificateHolder,
+        certificate::CaCertificate,
+        pace::Pace,
+        registration::Entry,
+        standing::{Known, Standing},
+        writes::{self, Outcome},
+    },
+    Keeper,
+};
+use crate::{
+    cluster::{Sight, follow::Observed},
+    telemetry::{Condition, Metrics, metrics::Written},
+};
+
+/// The registration, as this replica sees it.
+pub(super) struct Registration {
+    name: String,
+    api: Api<MutatingWebhookConfiguration>,
+    condition: Arc<Condition>,
+    metrics: Arc<Metrics>,
+    seen: Sight<Vec<Entry>>,
+    /// Which version of the object was seen.
+    version: String,
+    /// Why it is not followed right now.
+    lost: Option<String>,
+    /// Why the last write has failed.
+    refused: Option<String>,
+    pace: Pace,
+    standing: Standing,
+}
+
+impl Registration {
+    pub(super) fn new(keeper: &Keeper, name: String) -> Self {
+        Self {
+            name,
+            api: Api::all(keeper.client.clone()),
+            condition: Arc::clone(&keeper.conditions.registration),
+            metrics: Arc::clone(&keeper.metrics),
+            seen: Sight::Unknown,
+            version: String::new(),
+            lost: None,
+            refused: None,
+            pace: Pace::default(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// Takes notice of the configuration. It is read once for each of its versions.
+    pub(super) fn see(&mut self, observed: &Observed<MutatingWebhookConfiguration>) {
+        self.lost.clone_from(&observed.fault);
+        match &observed.object {
+            Sight::Unknown => {}
+            Sight::Missing => self.seen = Sight::Missing,
+            Sight::Found(configuration) => {
+                let version = configuration.resource_version().unwrap_or_default();
+                if !matches!(self.seen, Sight::Found(_)) || self.version != version {
+                    self.seen = Sight::Found(Entry::all(configuration));
+                    self.version = version;
+                }
+            }
+        }
+    }
+
+    /// What is registered.
+    pub(super) fn entries(&self) -> Sight<&[Entry]> {
+        self.seen.as_ref().map(Vec::as_slice)
+    }
+
+    /// Registers these authorities with each webhook.
+    pub(super) async fn register(&mut self, reason: &str, authorities: &[CaCertificate]) {
+        let Sight::Found(entries) = &self.seen else { return };
+        if !self.pace.allows(Instant::now()) {
+            return;
+        }
+        let webhooks: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+        let outcome = writes::register(&self.api, &self.name, &self.version, &webhooks, authorities).await;
+        self.metrics.bundle_write(Written::from(&outcome));
+        self.refused = None;
+        match outcome {
+            Outcome::Done => {
+                let (configuration, count) = (&self.name, authorities.len());
+                tracing::info!(configuration, authorities = count, reason, "the caBundle is written");
+            }
+            Outcome::Conflict => {}
+            Outcome::Failed(why) => self.refused = Some(why),
+        }
+    }
+
+    /// Forgets why the last write has failed, once there is nothing to be written any more.
+    pub(super) fn is_content(&mut self) {
+        self.refused = None;
+    }
+
+    /// Says how it is.
+    pub(super) fn report(&mut self, holder: &CertificateHolder, is_settling: bool, now: SystemTime) {
+        let lost = self.lost.as_ref();
+        let lost =
+            lost.map(|lost| format!("cannot follow MutatingWebhookConfiguration {}: {lost}", self.name));
+        let identity = holder.current();
+        let known = Known {
+            name: &self.name,
+            entries: self.seen.as_ref().map(Vec::as_slice),
+            fault: lost.as_deref().or(self.refused.as_deref()),
+            is_settling,
+        };
+        let chain = identity.as_ref().map(|identity| identity.chain());
+        self.standing.report(chain, &known, now, &self.condition);
+    }
+}

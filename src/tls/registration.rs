@@ -1,0 +1,144 @@
+//! Whether API servers can call this program: the name that they use and the authorities that they trust are
+//! registered in a `MutatingWebhookConfiguration`, and both are tried on the served certificate as rustls would.
+
+use std::{sync::Arc, time::SystemTime};
+
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use rustls::{
+    CertificateError, Error, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::{bundle::Bundle, provider};
+
+/// One registered webhook, as far as it says how to trust this program.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// The name that the API server expects in the certificate; nothing where it says no address.
+    pub server_name: Option<String>,
+    /// Whether the API server judges by the roots of its own system, because there is no bundle, and could be right.
+    pub by_system_roots: bool,
+    /// Its `caBundle`.
+    pub bundle: Bundle,
+}
+
+impl Entry {
+    /// Reads all entries of a configuration.
+    #[must_use]
+    pub fn all(configuration: &MutatingWebhookConfiguration) -> Vec<Self> {
+        configuration.webhooks.iter().flatten().map(Self::read).collect()
+    }
+
+    fn read(webhook: &MutatingWebhook) -> Self {
+        let client = &webhook.client_config;
+        let bundle = client.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0);
+        // Of a service the API server makes a name of its own; it does not resolve it.
+        let server_name = match (&client.service, &client.url) {
+            (Some(service), _) => Some(format!("{}.{}.svc", service.name, service.namespace)),
+            (None, Some(url)) => host(url),
+            (None, None) => None,
+        };
+        Self {
+            name: webhook.name.clone(),
+            server_name,
+            // Nobody signs names of services publicly.
+            by_system_roots: bundle.is_empty() && client.service.is_none(),
+            bundle: Bundle::read(bundle),
+        }
+    }
+}
+
+/// The host of a URL, without the brackets of an IPv6 address.
+fn host(url: &str) -> Option<String> {
+    let host = url.parse::<axum::http::Uri>().ok()?.host()?.to_owned();
+    Some(host.trim_start_matches('[').trim_end_matches(']').to_owned())
+}
+
+/// What API servers will make of the served certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// They accept it.
+    Accepted,
+    /// It cannot be said from here.
+    Unclear(String),
+    /// They refuse it, for that reason.
+    Refused(String),
+}
+
+/// Judges a chain, leaf first, by all entries; the worst verdict counts.
+#[must_use]
+pub fn judge(chain: &[CertificateDer<'_>], entries: &[Entry], now: SystemTime) -> Verdict {
+    if entries.is_empty() {
+        return Verdict::Unclear("it has no webhook".into());
+    }
+    let mut worst = Verdict::Accepted;
+    for entry in entries {
+        match (judge_one(chain, entry, now), &worst) {
+            (refused @ Verdict::Refused(_), _) => return refused,
+            (unclear @ Verdict::Unclear(_), Verdict::Accepted) => worst = unclear,
+            _ => {}
+        }
+    }
+    worst
+}
+
+fn judge_one(chain: &[CertificateDer<'_>], entry: &Entry, now: SystemTime) -> Verdict {
+    let Some(name) = &entry.server_name else {
+        return Verdict::Unclear(format!("{} names neither a service nor a URL", entry.name));
+    };
+    let Ok(server_name) = ServerName::try_from(name.as_str()) else {
+        return Verdict::Unclear(format!("{} is called by a name that cannot be judged: {name}", entry.name));
+    };
+    if entry.by_system_roots {
+        return Verdict::Unclear(format!(
+            "{} has no caBundle, so that the API server's own roots count",
+            entry.name
+        ));
+    }
+    let Some((leaf, intermediates)) = chain.split_first() else {
+        return Verdict::Refused("no certificate is served".into());
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in &entry.bundle.authorities {
+        // What rustls cannot read is no root; the verdict then tells.
+        let _ = roots.add(authority.der().clone());
+    }
+    if roots.is_empty() {
+        let what = if entry.bundle.has_garbage { "no certificate of an authority" } else { "nothing" };
+        return Verdict::Refused(format!("the caBundle of {} holds {what}", entry.name));
+    }
+    let verifier = match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build() {
+        Ok(verifier) => verifier,
+        Err(error) => return Verdict::Unclear(error.to_string()),
+    };
+    let since_1970 = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = UnixTime::since_unix_epoch(since_1970);
+    match verifier.verify_server_cert(leaf, intermediates, &server_name, &[], now) {
+        Ok(_) => Verdict::Accepted,
+        Err(error) => verdict(&error, entry, name),
+    }
+}
+
+fn verdict(error: &Error, entry: &Entry, name: &str) -> Verdict {
+    let Error::InvalidCertificate(why) = error else { return Verdict::Unclear(error.to_string()) };
+    match why {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Verdict::Refused(format!("the caBundle of {} does not have its authority", entry.name))
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Verdict::Refused(format!("{} is called by the name {name}, which it is not for", entry.name))
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Verdict::Refused("it, or its authority, has expired".into())
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Verdict::Refused("it, or its authority, is not valid yet; check the clocks".into())
+        }
+        // Go accepts more than rustls does: a server's certificate that is its own authority, or curves that ring
+        // does not know. Taking a webhook that works out of service would be worse than not to know.
+        other => Verdict::Unclear(format!("the caBundle of {} cannot be judged: {other}", entry.name)),
+    }
+}

@@ -1,0 +1,333 @@
+//! The rotation in a world of its own: a clock, a Secret and a registration that every replica and every API server
+//! sees later than it changes.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use proptest::prelude::*;
+
+use super::{Action, Rotation};
+use crate::{
+    cluster::Sight,
+    tls::{
+        Identity,
+        authority::{Authority, NewAuthority},
+        bundle::{self, Bundle},
+        certificate::CaCertificate,
+        registration::{Entry, Verdict, judge},
+        secret::{self, Data, Stored},
+    },
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_hours(24);
+
+fn begin() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+fn entry(authorities: &[&CaCertificate]) -> Vec<Entry> {
+    let authorities = authorities.iter().map(|&authority| authority.clone()).collect();
+    vec![Entry {
+        name: "pods.fermata.dev".into(),
+        server_name: Some("localhost".into()),
+        by_system_roots: false,
+        bundle: Bundle { authorities, has_garbage: false },
+    }]
+}
+
+fn made(now: SystemTime, lifetime: Duration) -> NewAuthority {
+    Authority::generate(now, lifetime).unwrap()
+}
+
+fn whole(new: NewAuthority, others: &[&CaCertificate]) -> Stored {
+    let mut trusted: Vec<_> = others.iter().map(|&other| other.clone()).collect();
+    trusted.push(new.authority.certificate().clone());
+    Stored::Whole { authority: Arc::new(new.authority), trusted }
+}
+
+fn signer(stored: &Stored) -> &Arc<Authority> {
+    let Stored::Whole { authority, .. } = stored else { panic!("{stored:?}") };
+    authority
+}
+
+/// The words for what is to be done, and with whose certificate.
+fn words(actions: &[Action]) -> Vec<String> {
+    actions
+        .iter()
+        .map(|action| match action {
+            Action::MakeSecret => "make".into(),
+            Action::Fill { reason, trusted } => format!("fill, trusting {}: {reason}", trusted.len()),
+            Action::Register { reason, authorities } => format!("register {}: {reason}", authorities.len()),
+            Action::Serve { reason, .. } => format!("serve: {reason}"),
+        })
+        .collect()
+}
+
+/// Does what concerns the certificate.
+fn serve(
+    rotation: &mut Rotation,
+    actions: &[Action],
+    now: SystemTime,
+    lifetime: Duration,
+) -> Option<Arc<Identity>> {
+    actions.iter().find_map(|action| {
+        let Action::Serve { authority, .. } = action else { return None };
+        let leaf = authority.issue(&["localhost".to_owned()], now, lifetime).unwrap();
+        rotation.serves(Arc::clone(authority), leaf.validity, leaf.renewal);
+        Some(Arc::new(leaf.identity))
+    })
+}
+
+#[test]
+fn at_the_start_each_state_of_the_secret_has_its_step() {
+    let now = begin();
+    let [good, expired, ahead, due] =
+        [now, now - DAY * 2, now + DAY, now - DAY / 4 * 3].map(|made_at| whole(made(made_at, DAY), &[]));
+    let broken =
+        Stored::Broken { reason: "garbage".into(), trusted: vec![signer(&good).certificate().clone()] };
+    for (secret, expected) in [
+        (Sight::Unknown, vec![]),
+        (Sight::Missing, vec!["make"]),
+        (Sight::Found(&Stored::Empty), vec!["fill, trusting 0: the Secret is empty"]),
+        (Sight::Found(&broken), vec!["fill, trusting 1: garbage"]),
+        (Sight::Found(&expired), vec!["fill, trusting 0: it has expired"]),
+        (
+            Sight::Found(&ahead),
+            vec!["fill, trusting 1: it is not valid yet, because the clock of whoever made it is ahead"],
+        ),
+        (Sight::Found(&due), vec!["serve: none is served yet", "fill, trusting 1: it is time to renew it"]),
+        (Sight::Found(&good), vec!["serve: none is served yet"]),
+    ] {
+        assert_eq!(words(&Rotation::default().next(secret, Sight::Unknown, now)), expected);
+        assert_eq!(words(&Rotation::default().next(secret, Sight::Missing, now)), expected);
+    }
+}
+
+#[test]
+fn the_registration_is_written_only_where_something_is_amiss() {
+    let now = begin();
+    let old = made(now - DAY / 2, DAY).authority;
+    let [gone, just_over, foreign] =
+        [now - DAY * 2, now - DAY - Duration::from_mins(30), now].map(|made_at| made(made_at, DAY).authority);
+    let secret = whole(made(now, DAY), &[old.certificate()]);
+    let new = signer(&secret).certificate();
+    let old = old.certificate();
+    let mut garbage = entry(&[new, old]);
+    garbage[0].bundle.has_garbage = true;
+    let two = [entry(&[new, old]), entry(&[new])].concat();
+    for (entries, why) in [
+        (entry(&[]), "lacks an authority"),
+        (entry(&[new]), "lacks an authority"),
+        (entry(&[foreign.certificate()]), "lacks an authority"),
+        (two, "lacks an authority"),
+        (garbage, "holds something that is no authority"),
+        (entry(&[new, old, gone.certificate()]), "holds an authority that has expired"),
+    ] {
+        let words = words(&Rotation::default().next(Sight::Found(&secret), Sight::Found(&entries), now));
+        let expected = format!("register 2: the caBundle of pods.fermata.dev {why}");
+        assert!(words.contains(&expected), "{words:?}");
+    }
+    for authorities in [
+        &[new, old][..],
+        &[old, new],
+        &[new, old, foreign.certificate()],
+        // Another replica's clock may differ.
+        &[new, old, just_over.certificate()],
+    ] {
+        let actions = Rotation::default().next(Sight::Found(&secret), Sight::Found(&entry(authorities)), now);
+        assert_eq!(words(&actions), ["serve: none is served yet"]);
+    }
+}
+
+#[test]
+fn a_new_authority_is_served_once_it_has_been_registered_for_a_while() {
+    let mut now = begin();
+    let old = whole(made(now - DAY / 2, DAY), &[]);
+    let new = whole(made(now, DAY), &[signer(&old).certificate()]);
+    let (old_ca, new_ca) = (signer(&old).certificate(), signer(&new).certificate());
+    let mut rotation = Rotation::default();
+    let before = entry(&[old_ca]);
+    let actions = rotation.next(Sight::Found(&old), Sight::Found(&before), now);
+    serve(&mut rotation, &actions, now, DAY);
+    let mut next =
+        |entries: &[Entry], now| words(&rotation.next(Sight::Found(&new), Sight::Found(entries), now));
+    assert_eq!(next(&before, now), ["register 2: the caBundle of pods.fermata.dev lacks an authority"]);
+    let both = entry(&[new_ca, old_ca]);
+    for _ in 0..10 {
+        assert!(next(&both, now).is_empty());
+        now += SECOND;
+    }
+    assert_eq!(next(&both, now), ["serve: there is a new authority"]);
+    // Stripped and healed meanwhile: the wait begins anew.
+    assert_eq!(next(&entry(&[]), now).len(), 1);
+    assert!(next(&both, now).is_empty());
+    // The earlier one taken away by somebody: what is served fails, and there is nothing to be lost.
+    let words = next(&entry(&[new_ca]), now);
+    assert!(
+        words.contains(&"serve: the earlier authority is not registered any more".to_owned()),
+        "{words:?}"
+    );
+}
+
+#[test]
+fn a_deleted_secret_keeps_the_old_authority_registered() {
+    let now = begin();
+    let old = whole(made(now, DAY), &[]);
+    let entries = entry(&[signer(&old).certificate()]);
+    let mut rotation = Rotation::default();
+    let actions = rotation.next(Sight::Found(&old), Sight::Found(&entries), now);
+    serve(&mut rotation, &actions, now, DAY);
+    assert_eq!(words(&rotation.next(Sight::Missing, Sight::Found(&entries), now)), ["make"]);
+    let actions = rotation.next(Sight::Found(&Stored::Empty), Sight::Found(&entries), now);
+    assert_eq!(words(&actions), ["fill, trusting 1: the Secret is empty"]);
+    // Another replica, which knew nothing of the old one, was first.
+    let new = whole(made(now, DAY), &[]);
+    let actions = rotation.next(Sight::Found(&new), Sight::Found(&entries), now);
+    assert_eq!(words(&actions), ["register 2: the caBundle of pods.fermata.dev lacks an authority"]);
+}
+
+#[test]
+fn without_the_api_server_leaves_are_renewed_as_long_as_the_authority_lasts() {
+    let mut now = begin();
+    let secret = whole(made(now, DAY), &[]);
+    let entries = entry(&[signer(&secret).certificate()]);
+    let mut rotation = Rotation::default();
+    let mut issued = 0;
+    let mut expires = now;
+    while now < begin() + DAY {
+        let actions = rotation.next(Sight::Found(&secret), Sight::Found(&entries), now);
+        if let Some(identity) = serve(&mut rotation, &actions, now, DAY / 24) {
+            issued += 1;
+            expires = identity.validity().unwrap().not_after();
+        }
+        assert!(expires > now, "at {:?}", now.duration_since(begin()));
+        now += Duration::from_mins(1);
+    }
+    // The last ones end with their authority, and are not renewed for nothing.
+    assert!((34..=41).contains(&issued), "{issued}");
+    assert_eq!(expires, begin() + DAY);
+}
+
+#[test]
+fn a_clock_that_jumps_is_survived() {
+    let now = begin();
+    let secret = whole(made(now, DAY * 365), &[]);
+    let entries = entry(&[signer(&secret).certificate()]);
+    let mut rotation = Rotation::default();
+    let mut next = |now: SystemTime| {
+        let actions = rotation.next(Sight::Found(&secret), Sight::Found(&entries), now);
+        let identity = serve(&mut rotation, &actions, now, DAY);
+        (words(&actions), identity.map(|identity| identity.validity().unwrap()))
+    };
+    next(now);
+    let (words, leaf) = next(now + DAY);
+    assert_eq!(words, ["serve: it is time to renew it"]);
+    assert!(!leaf.unwrap().is_over(now + DAY));
+    // Back again: what was made then is not valid yet, by this clock.
+    let (words, leaf) = next(now);
+    assert_eq!(words, ["serve: it is time to renew it"]);
+    assert!(!leaf.unwrap().is_ahead(now));
+}
+
+/// One replica: what it remembers, what it serves, and what it sees, later than it happens.
+struct Replica {
+    rotation: Rotation,
+    served: Option<Arc<Identity>>,
+    secret: usize,
+    registration: usize,
+}
+
+/// The cluster: all versions of both objects there have been.
+struct World {
+    secrets: Vec<(Data, Stored)>,
+    registrations: Vec<Vec<Entry>>,
+    /// When each registration was made.
+    at: VecDeque<SystemTime>,
+}
+
+impl World {
+    fn act(&mut self, replica: &mut Replica, now: SystemTime, authority: Duration, leaf: Duration) {
+        let secret = Sight::Found(&self.secrets[replica.secret].1);
+        let entries = Sight::Found(&self.registrations[replica.registration][..]);
+        let actions = replica.rotation.next(secret, entries, now);
+        if let Some(identity) = serve(&mut replica.rotation, &actions, now, leaf) {
+            replica.served = Some(identity);
+        }
+        for action in actions {
+            match action {
+                // Compare and swap: only who has seen the newest may replace it.
+                Action::Fill { trusted, .. } if replica.secret + 1 == self.secrets.len() => {
+                    let mut data = self.secrets[replica.secret].0.clone();
+                    secret::fill(&mut data, &made(now, authority), trusted, now);
+                    let stored = Stored::read(&data);
+                    self.secrets.push((data, stored));
+                }
+                Action::Register { authorities, .. }
+                    if replica.registration + 1 == self.registrations.len() =>
+                {
+                    assert!(bundle::write(&authorities).len() < 100_000);
+                    self.registrations.push(entry(&authorities.iter().collect::<Vec<_>>()));
+                    self.at.push_back(now);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// However late replicas see both objects, and however late API servers see the registration (up to the time
+    /// that is given them): once a replica serves what one API server accepts, they all accept it, through renewals
+    /// of certificates and authorities.
+    #[test]
+    fn there_is_no_gap(
+        replicas in 1_usize..4,
+        lags in prop::collection::vec((0_usize..3, 0_usize..3), 400),
+        late in 0_u64..10,
+    ) {
+        let (authority, leaf) = (Duration::from_secs(200), Duration::from_secs(50));
+        let empty = (Data::new(), Stored::Empty);
+        let mut world = World { secrets: vec![empty], registrations: vec![entry(&[])], at: [begin()].into() };
+        let mut all: Vec<_> = (0..replicas)
+            .map(|_| Replica { rotation: Rotation::default(), served: None, secret: 0, registration: 0 })
+            .collect();
+        let mut lags = lags.iter().cycle();
+        for second in 0..1000_u64 {
+            let now = begin() + Duration::from_secs(second);
+            for replica in &mut all {
+                let (secret, registration) = lags.next().unwrap();
+                replica.secret = replica.secret.max((world.secrets.len() - 1).saturating_sub(*secret));
+                replica.registration =
+                    replica.registration.max((world.registrations.len() - 1).saturating_sub(*registration));
+                // A watch is late, and not for ever.
+                if second % 5 == 0 {
+                    (replica.secret, replica.registration) =
+                        (world.secrets.len() - 1, world.registrations.len() - 1);
+                }
+                world.act(replica, now, authority, leaf);
+            }
+            // The slowest API server knows what was registered that long ago.
+            let known = world.at.iter().rposition(|at| *at + Duration::from_secs(late) <= now).unwrap_or(0);
+            if second < 40 {
+                continue;
+            }
+            for replica in &all {
+                let chain = replica.served.as_ref().unwrap().chain();
+                for registration in [&world.registrations[known], world.registrations.last().unwrap()] {
+                    prop_assert_eq!(judge(chain, registration, now), Verdict::Accepted, "second {}", second);
+                }
+            }
+        }
+        // Authorities live for 200 s and are renewed after 120 to 140.
+        prop_assert!((7..=10).contains(&(world.secrets.len() - 1)), "{}", world.secrets.len());
+        prop_assert!(world.registrations.len() < 30, "{}", world.registrations.len());
+        let held = &world.registrations.last().unwrap()[0].bundle.authorities;
+        prop_assert!(held.len() <= 4, "{}", held.len());
+    }
+}
