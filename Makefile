@@ -48,8 +48,9 @@ lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 .PHONY: soak
-soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
+soak: prerequisites assets ## Try properties on 100,000 generated Pods (SOAK_CASES), and 20 rolling restarts under load
 	FERMATA_CASES=$(SOAK_CASES) cargo test --release --locked --test properties
+	FERMATA_ROLLOUTS=20 cargo test --release --locked --test availability
 
 .PHONY: bench
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
@@ -65,6 +66,7 @@ images: ## Build the images of the webhook and of the shim, static and without a
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
 	FERMATA_BLESS=1 cargo test --locked --test golden --test docs
+	FERMATA_BLESS=1 cargo test --locked --test chart generated
 
 .PHONY: assets
 assets: prerequisites ## Build etcd, kube-apiserver and the rest, once; as root on Linux those of a node too

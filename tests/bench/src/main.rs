@@ -5,12 +5,9 @@
 
 mod api_server;
 mod closed_loop;
-mod connection;
 mod core_review;
-mod expected;
 mod footprint;
 mod goal;
-mod http_response;
 mod machine;
 mod measured;
 mod one_core;
@@ -19,7 +16,6 @@ mod pinning;
 mod process_use;
 mod report;
 mod review_load;
-mod reviews;
 mod setup;
 mod shim;
 mod steady;
@@ -35,6 +31,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use fermata_test_cluster::{
+    reviews::{self, expected},
+    webhook_client::connection,
+};
 
 use crate::{
     core_review::CoreReview,
