@@ -33,10 +33,22 @@ pub enum Binary {
     Helm,
     /// Helm 3, for those who still use it.
     Helm3,
+    /// Places Pods on nodes.
+    KubeScheduler,
+    /// Runs a node's Pods.
+    Kubelet,
+    /// Makes Services reachable on a node.
+    KubeProxy,
+    /// The container runtime.
+    Containerd,
+    /// Stands between containerd and each of its Pods.
+    ContainerdShim,
+    /// containerd's own client, which imports images.
+    Ctr,
 }
 
 impl Binary {
-    /// All of them.
+    /// What tests need where there is no node: a control plane, and Helm.
     pub const ALL: [Self; 6] = [
         Self::Etcd,
         Self::KubeApiserver,
@@ -44,6 +56,16 @@ impl Binary {
         Self::Kubectl,
         Self::Helm,
         Self::Helm3,
+    ];
+
+    /// What makes a node, beside the control plane.
+    pub const NODE: [Self; 6] = [
+        Self::KubeScheduler,
+        Self::Kubelet,
+        Self::KubeProxy,
+        Self::Containerd,
+        Self::ContainerdShim,
+        Self::Ctr,
     ];
 
     /// Its file name.
@@ -56,6 +78,12 @@ impl Binary {
             Self::Kubectl => "kubectl",
             Self::Helm => "helm",
             Self::Helm3 => "helm3",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
+            Self::Containerd => "containerd",
+            Self::ContainerdShim => "containerd-shim-runc-v2",
+            Self::Ctr => "ctr",
         }
     }
 }
@@ -114,10 +142,6 @@ impl Assets {
                 continue;
             }
             match binary {
-                Binary::KubeControllerManager | Binary::Helm | Binary::Helm3 => {
-                    let built = Self::from_modules(&[binary]).await?;
-                    paths.extend(built.paths);
-                }
                 Binary::Kubectl => {}
                 Binary::Etcd | Binary::KubeApiserver => bail!(
                     "{FOLDER_VARIABLE} is set to {}, which has no executable {}; set it to a folder made by \
@@ -125,6 +149,10 @@ impl Assets {
                     folder.display(),
                     binary.name()
                 ),
+                _ => {
+                    let built = Self::from_modules(&[binary]).await?;
+                    paths.extend(built.paths);
+                }
             }
         }
         Ok(Self { folder, paths })

@@ -4,7 +4,9 @@ mod programs;
 
 use std::{
     collections::BTreeMap,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +19,8 @@ use crate::{
     assets::{Assets, Binary},
     credentials::{Authority, Credentials},
     namespace::TestNamespace,
+    network,
+    node::{Enclosure, Forward, NODE_NAME},
     ports,
     process::{Process, Program},
     scratch::Scratch,
@@ -57,6 +61,34 @@ impl Default for ControlPlaneOptions {
     }
 }
 
+impl ControlPlaneOptions {
+    pub(crate) fn open_scratch(&self) -> anyhow::Result<Scratch> {
+        match &self.scratch {
+            Some(path) => Scratch::at(path),
+            None => Scratch::create(),
+        }
+    }
+}
+
+/// Where a control plane runs.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) scratch: Scratch,
+    /// The node that it is part of; without one it is on this machine's loopback address.
+    pub(crate) enclosure: Option<Arc<Enclosure>>,
+}
+
+impl Site {
+    /// Starts a program with the network of this place.
+    fn start(&self, program: Program) -> anyhow::Result<Process> {
+        let program = match &self.enclosure {
+            Some(enclosure) => enclosure.in_network(program),
+            None => program,
+        };
+        Process::start(&self.scratch, program)
+    }
+}
+
 /// A running control plane. Dropping it ends its processes and removes its files, in the background;
 /// [`ControlPlane::stop`] waits for that.
 #[derive(Debug)]
@@ -66,7 +98,9 @@ pub struct ControlPlane {
     api_server: Process,
     api_server_program: Program,
     etcd: Process,
-    scratch: Scratch,
+    /// By which the API server is reached that is part of a node.
+    forward: Option<Forward>,
+    site: Site,
     assets: Assets,
     credentials: Credentials,
     config: Config,
@@ -89,8 +123,20 @@ impl ControlPlane {
             wanted.push(Binary::KubeControllerManager);
         }
         let assets = Assets::prepare(&wanted).await?;
+        let site = Site { scratch: options.open_scratch()?, enclosure: None };
+        Self::start_at(site, assets, &options).await
+    }
+
+    /// Starts a control plane at a place of its own.
+    pub(crate) async fn start_at(
+        site: Site,
+        assets: Assets,
+        options: &ControlPlaneOptions,
+    ) -> anyhow::Result<Self> {
         // On the heap, for it is large, and so would be the future of every test that awaits it.
-        Box::pin(Self::start_programs(assets, options)).await.context("failed to start the control plane")
+        Box::pin(Self::start_programs(site, assets, options))
+            .await
+            .context("failed to start the control plane")
     }
 
     /// The control plane that the tests of one process share, started on first use.
@@ -104,39 +150,51 @@ impl ControlPlane {
         SHARED.get_or_try_init(|| Self::start(ControlPlaneOptions::default())).await
     }
 
-    async fn start_programs(assets: Assets, options: ControlPlaneOptions) -> anyhow::Result<Self> {
+    async fn start_programs(
+        site: Site,
+        assets: Assets,
+        options: &ControlPlaneOptions,
+    ) -> anyhow::Result<Self> {
         let deadline = Instant::now() + START_BOUND;
-        let scratch = match &options.scratch {
-            Some(path) => Scratch::at(path)?,
-            None => Scratch::create()?,
-        };
-        let pki = scratch.path().join("pki");
+        let pki = site.scratch.path().join("pki");
         std::fs::create_dir(&pki)?;
         let credentials = Credentials::issue(pki)?;
+        if site.enclosure.is_some() {
+            credentials.issue_for_node(NODE_NAME)?;
+        }
 
-        let etcd = Process::start(&scratch, programs::etcd(&assets, scratch.path())?)?;
+        let etcd = site.start(programs::etcd(&assets, site.scratch.path())?)?;
         let mut attempt = 1;
-        let (api_server, api_server_program, server_url, config, version) = loop {
-            let port = ports::free()?;
-            let program = programs::api_server(&assets, scratch.path(), &credentials, port, &options)?;
-            let api_server = Process::start(&scratch, program.clone())?;
-            let server_url = format!("https://127.0.0.1:{port}");
-            let config = client_config(&credentials, &server_url)?;
+        let (api_server, api_server_program, forward, config, version) = loop {
+            // A node's network is its own, with all ports free.
+            let (port, forward) = match &site.enclosure {
+                Some(enclosure) => {
+                    let port = network::API_SERVER_PORT;
+                    (port, Some(enclosure.forward((Ipv4Addr::LOCALHOST, port).into())?))
+                }
+                None => (ports::free()?, None),
+            };
+            let program = programs::api_server(&assets, &site, &credentials, port, options)?;
+            let api_server = site.start(program.clone())?;
+            let seen_at = forward.as_ref().map_or(port, |forward| forward.address().port());
+            let config = client_config(&credentials, &format!("https://127.0.0.1:{seen_at}"))?;
             match ready(&config, deadline, &etcd, &api_server).await {
-                Ok(version) => break (api_server, program, server_url, config, version),
+                Ok(version) => break (api_server, program, forward, config, version),
                 Err(_) if attempt < ports::ATTEMPTS && ports::was_taken(&api_server.log()) => attempt += 1,
                 Err(error) => return Err(error),
             }
         };
 
-        let kubeconfig = scratch.path().join("kubeconfig");
+        let server_url = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let kubeconfig = site.scratch.path().join("kubeconfig");
         credentials.write_kubeconfig("admin", &server_url, &kubeconfig)?;
         let mut control_plane = Self {
             controller_manager: None,
             api_server,
             api_server_program,
             etcd,
-            scratch,
+            forward,
+            site,
             assets,
             credentials,
             config,
@@ -151,10 +209,14 @@ impl ControlPlane {
     }
 
     async fn start_controller_manager(&mut self, deadline: Instant) -> anyhow::Result<()> {
-        let kubeconfig = self.scratch.path().join("kube-controller-manager.kubeconfig");
-        self.credentials.write_kubeconfig("kube-controller-manager", &self.server_url, &kubeconfig)?;
+        let kubeconfig = self.scratch().path().join("kube-controller-manager.kubeconfig");
+        let url = match self.forward {
+            Some(_) => format!("https://127.0.0.1:{}", network::API_SERVER_PORT),
+            None => self.server_url.clone(),
+        };
+        self.credentials.write_kubeconfig("kube-controller-manager", &url, &kubeconfig)?;
         let program = programs::controller_manager(&self.assets, &self.credentials, &kubeconfig)?;
-        let process = Process::start(&self.scratch, program)?;
+        let process = self.site.start(program)?;
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client()?, "default");
         let what = "the controller manager to make the ServiceAccount `default`";
         wait::until(what, remaining(deadline), async || {
@@ -216,7 +278,7 @@ impl ControlPlane {
     /// The directory of logs and files, removed in the end; also for what works against this control plane.
     #[must_use]
     pub fn scratch(&self) -> &Scratch {
-        &self.scratch
+        &self.site.scratch
     }
 
     /// What the API server says of its version, like `v1.36.3`.
@@ -246,7 +308,7 @@ impl ControlPlane {
     ///
     /// When it does not get ready; somebody else may have taken its port meanwhile.
     pub async fn start_api_server(&mut self) -> anyhow::Result<()> {
-        self.api_server = Process::start(&self.scratch, self.api_server_program.clone())?;
+        self.api_server = self.site.start(self.api_server_program.clone())?;
         let deadline = Instant::now() + START_BOUND;
         ready(&self.config, deadline, &self.etcd, &self.api_server).await.map(drop)
     }
@@ -266,6 +328,16 @@ impl ControlPlane {
             .await
     }
 
+    /// A client with the rights of a cluster administrator that calls the API server by another URL.
+    pub(crate) fn client_at(&self, url: &str) -> anyhow::Result<Client> {
+        client(&client_config(&self.credentials, url)?)
+    }
+
+    /// What else is needed to start something beside it.
+    pub(crate) fn parts(&self) -> (&Assets, &Credentials, &Scratch) {
+        (&self.assets, &self.credentials, &self.site.scratch)
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -276,13 +348,13 @@ impl ControlPlane {
     ///
     /// When something is still there in the end.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { controller_manager, api_server, etcd, scratch, .. } = self;
+        let Self { controller_manager, api_server, etcd, site, .. } = self;
         if let Some(process) = controller_manager {
             process.stop().await?;
         }
         api_server.stop().await?;
         etcd.stop().await?;
-        scratch.remove().await
+        site.scratch.remove().await
     }
 }
 

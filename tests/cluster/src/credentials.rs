@@ -17,6 +17,19 @@ use rcgen::{
 };
 use serde_json::json;
 
+use crate::network;
+
+/// By what the API server is called: on loopback, by its Service's first address, by the node's, and by name.
+const API_SERVER_NAMES: [&str; 7] = [
+    "127.0.0.1",
+    "localhost",
+    "kubernetes.default.svc",
+    "kubernetes.default",
+    "kubernetes",
+    network::API_SERVICE_ADDRESS,
+    network::NODE_ADDRESS,
+];
+
 /// A certificate authority, also of use for the certificates of a webhook.
 #[derive(Debug)]
 pub struct Authority {
@@ -115,10 +128,7 @@ impl Credentials {
         let credentials = Self { folder, authority: Authority::new("fermata-test-cluster")? };
         let authority = &credentials.authority;
         credentials.write("ca.crt", authority.pem())?;
-        credentials.write_identity(
-            "kube-apiserver",
-            &authority.issue_server(&["127.0.0.1", "localhost", "kubernetes.default.svc"])?,
-        )?;
+        credentials.write_identity("kube-apiserver", &authority.issue_server(&API_SERVER_NAMES)?)?;
         credentials.write_identity("admin", &authority.issue_client("admin", Some("system:masters"))?)?;
         credentials.write_identity(
             "kube-controller-manager",
@@ -128,6 +138,21 @@ impl Credentials {
         credentials.write("service-accounts.key", &service_accounts.serialize_pem())?;
         credentials.write("service-accounts.pub", &service_accounts.public_key_pem())?;
         Ok(credentials)
+    }
+
+    /// Issues what the programs of a node need beside.
+    pub(crate) fn issue_for_node(&self, node: &str) -> anyhow::Result<()> {
+        let clients = [
+            ("kubelet", format!("system:node:{node}"), Some("system:nodes")),
+            ("kube-scheduler", "system:kube-scheduler".to_owned(), None),
+            ("kube-proxy", "system:kube-proxy".to_owned(), None),
+            // By which the API server asks the kubelet for logs, and to run commands.
+            ("kube-apiserver-kubelet-client", "kube-apiserver".to_owned(), Some("system:masters")),
+        ];
+        for (name, user, group) in clients {
+            self.write_identity(name, &self.authority.issue_client(&user, group)?)?;
+        }
+        Ok(())
     }
 
     /// The path of a file, as a command-line argument.

@@ -3,7 +3,7 @@
 //! What a mutating webhook is worth shows only behind the API server that calls it: defaulting, reinvocation,
 //! selectors, failure policies and validation all happen there and nowhere else. This crate therefore builds and
 //! starts the real etcd, kube-apiserver and kube-controller-manager, on loopback and without root. There is no
-//! kubelet: Pods are admitted and stored, and stay `Pending`.
+//! kubelet: Pods are admitted and stored, and stay `Pending`. Where Pods have to run, [`node`] starts a whole node.
 //!
 //! Nothing started here outlives the process that started it, not even after `kill -9` (see [`process`]).
 
@@ -15,6 +15,8 @@ pub mod helm;
 pub mod http;
 pub mod mounted;
 pub mod namespace;
+pub mod network;
+pub mod node;
 pub mod pod_load;
 pub mod ports;
 pub mod process;
@@ -29,5 +31,6 @@ pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use fermata::{Fermata, Launch, Ports};
 pub use helm::Helm;
 pub use namespace::TestNamespace;
+pub use node::{Image, Node, NodeOptions};
 pub use scratch::Scratch;
 pub use webhook::{WebhookOptions, WebhookRegistration};

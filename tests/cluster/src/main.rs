@@ -11,8 +11,9 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use fermata_test_cluster::{
-    ControlPlane, ControlPlaneOptions,
+    ControlPlane, ControlPlaneOptions, Node, NodeOptions,
     assets::{Assets, Binary},
+    node,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,7 +28,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build the programs that are missing, and print the folder that has them
-    Assets,
+    Assets {
+        /// Also those of a node
+        #[arg(long)]
+        node: bool,
+    },
+    /// Start a whole node that runs Pods, print how to reach it, and remove it on Ctrl-C; needs root and Linux
+    Node {
+        /// An absent or empty directory to use instead of a temporary one; it is removed in the end
+        #[arg(long, value_name = "DIR")]
+        scratch: Option<PathBuf>,
+        /// An image to load, an OCI archive under a name; may be given several times
+        #[arg(long = "image", value_name = "NAME=FILE", value_parser = image)]
+        images: Vec<(String, PathBuf)>,
+    },
     /// Show Fermata at work: apply a sample Deployment and print what became of its Pods
     Try {
         /// The `fermata` executable
@@ -64,7 +78,8 @@ const INTERRUPTED: u8 = 130;
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let finished = match command {
-        Command::Assets => assets().await?,
+        Command::Assets { node } => assets(node).await?,
+        Command::Node { scratch, images } => Box::pin(run_node(scratch, &images)).await?,
         Command::Try { fermata, keep } => Box::pin(show(&fermata, keep)).await?,
         Command::Up { scratch, api_server_args } => {
             up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await?
@@ -77,8 +92,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn assets() -> anyhow::Result<Option<()>> {
-    let Some(assets) = unless_stopped(Assets::prepare(&Binary::ALL)).await? else { return Ok(None) };
+/// `NAME=FILE`.
+fn image(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').ok_or("expected NAME=FILE")?;
+    Ok((name.to_owned(), PathBuf::from(file)))
+}
+
+async fn assets(node: bool) -> anyhow::Result<Option<()>> {
+    let mut wanted = Binary::ALL.to_vec();
+    if node {
+        wanted.extend(Binary::NODE);
+    }
+    let Some(assets) = unless_stopped(Assets::prepare(&wanted)).await? else { return Ok(None) };
     println!("{}", assets.folder().display());
     Ok(Some(()))
 }
@@ -111,6 +136,38 @@ async fn up(options: ControlPlaneOptions) -> anyhow::Result<Option<()>> {
     println!("Ctrl-C stops it and removes everything.");
     told_to_stop().await?;
     control_plane.stop().await.map(Some)
+}
+
+async fn run_node(scratch: Option<PathBuf>, images: &[(String, PathBuf)]) -> anyhow::Result<Option<()>> {
+    node::check()?;
+    let started = Instant::now();
+    let options = NodeOptions {
+        control_plane: ControlPlaneOptions { scratch, ..ControlPlaneOptions::default() },
+        ..NodeOptions::default()
+    };
+    let work = async {
+        let node = Node::start(options).await?;
+        for (name, file) in images {
+            node.load_image(file, name).await?;
+        }
+        Ok(node)
+    };
+    let Some(node) = unless_stopped(work).await? else { return Ok(None) };
+    println!(
+        "a node with Kubernetes {} is ready after {:.1} s",
+        node.control_plane().server_version(),
+        started.elapsed().as_secs_f64()
+    );
+    println!("export KUBECONFIG={}", node.kubeconfig_path().display());
+    if let Some(kubectl) = node.control_plane().kubectl() {
+        println!("kubectl: {}", kubectl.display());
+    }
+    println!("image:   {} is there to be run", node::BUSYBOX);
+    println!("enter:   nsenter --target {} --net --mount --pid --cgroup --ipc --uts", node.init());
+    println!("logs:    {}", node.scratch().path().display());
+    println!("Ctrl-C stops it and removes everything.");
+    told_to_stop().await?;
+    node.stop().await.map(Some)
 }
 
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.

@@ -25,8 +25,9 @@ use tokio::{sync::watch, time::timeout};
 /// How long the removal may take once all users of the directory are gone.
 const REMOVAL_BOUND: Duration = Duration::from_secs(20);
 
-/// Ignores the signals that a closing terminal or a stopping service sends to all its processes.
-const REMOVE: &str = r#"trap '' HUP INT TERM; while read -r _; do :; done; rm -rf -- "$1""#;
+/// Removes the directory when the pipe closes, and before it the cgroups that its file `cgroups` lists, a folder a
+/// line: the kernel keeps a cgroup until somebody removes it.
+const REMOVE: &str = include_str!("scratch.sh");
 
 /// A directory that is removed once this value and all processes that use it are gone.
 #[derive(Debug)]

@@ -28,20 +28,27 @@ pub(super) enum Bundle {
     Helm,
     /// Helm 3, which needs other versions of the same dependencies.
     Helm3,
+    /// The container runtime.
+    Containerd,
 }
 
 impl Bundle {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::ControlPlane, Self::Helm, Self::Helm3];
+    pub(super) const ALL: [Self; 4] = [Self::ControlPlane, Self::Helm, Self::Helm3, Self::Containerd];
 
     /// The bundle that a program belongs to.
     pub(super) const fn of(binary: Binary) -> Self {
         match binary {
-            Binary::Etcd | Binary::KubeApiserver | Binary::KubeControllerManager | Binary::Kubectl => {
-                Self::ControlPlane
-            }
             Binary::Helm => Self::Helm,
             Binary::Helm3 => Self::Helm3,
+            Binary::Containerd | Binary::ContainerdShim | Binary::Ctr => Self::Containerd,
+            Binary::Etcd
+            | Binary::KubeApiserver
+            | Binary::KubeControllerManager
+            | Binary::Kubectl
+            | Binary::KubeScheduler
+            | Binary::Kubelet
+            | Binary::KubeProxy => Self::ControlPlane,
         }
     }
 
@@ -53,6 +60,7 @@ impl Bundle {
             }
             Self::Helm => &[("helm", "helm.sh/helm/v4")],
             Self::Helm3 => &[("helm3", "helm.sh/helm/v3")],
+            Self::Containerd => &[("containerd", "github.com/containerd/containerd/v2")],
         }
     }
 
@@ -61,6 +69,15 @@ impl Bundle {
         match self {
             Self::ControlPlane => "",
             Self::Helm | Self::Helm3 => "helm-",
+            Self::Containerd => "containerd-",
+        }
+    }
+
+    /// Build tags: containerd without the snapshotters that need C libraries, none of which a test needs.
+    const fn tags(self) -> &'static str {
+        match self {
+            Self::Containerd => "no_btrfs,no_devmapper,no_zfs",
+            Self::ControlPlane | Self::Helm | Self::Helm3 => "",
         }
     }
 }
@@ -80,6 +97,7 @@ const BUILDING_PREFIX: &str = ".building-";
 /// The folder of finished programs for the present pins.
 #[derive(Debug)]
 pub(super) struct Cache {
+    bundle: Bundle,
     folder: PathBuf,
     /// The first one's version is that of the bundle.
     modules: Vec<Module>,
@@ -112,11 +130,12 @@ impl Cache {
             }
         }
         inputs.push(BUILD_FLAGS.join(" "));
+        inputs.push(bundle.tags().to_owned());
         let hash = digest(&SHA256, inputs.join("\0").as_bytes());
         let hash = u64::from_be_bytes(*hash.as_ref().first_chunk().context("expected 32 bytes of hash")?);
         let prefix = bundle.prefix();
         let key = format!("{prefix}{}-{}-{}-{hash:016x}", first.version, env::consts::OS, env::consts::ARCH);
-        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), modules })
+        Ok(Self { folder: cache_home()?.join("fermata").join("assets").join(key), bundle, modules })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -155,8 +174,15 @@ impl Cache {
     async fn build(&self, binary: Binary) -> anyhow::Result<()> {
         let (module, package) = match binary {
             Binary::Etcd => (self.module(1)?, "go.etcd.io/etcd/server/v3".to_owned()),
-            Binary::KubeApiserver | Binary::KubeControllerManager | Binary::Kubectl => {
-                (self.module(0)?, format!("k8s.io/kubernetes/cmd/{}", binary.name()))
+            Binary::KubeApiserver
+            | Binary::KubeControllerManager
+            | Binary::Kubectl
+            | Binary::KubeScheduler
+            | Binary::Kubelet
+            | Binary::KubeProxy => (self.module(0)?, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
+            Binary::Containerd | Binary::ContainerdShim | Binary::Ctr => {
+                let module = self.module(0)?;
+                (module, format!("{}/cmd/{}", module.path, binary.name()))
             }
             Binary::Helm | Binary::Helm3 => {
                 let module = self.module(0)?;
@@ -169,6 +195,8 @@ impl Cache {
         let output = building.path().join(binary.name());
         let run = go(module)
             .args(BUILD_FLAGS)
+            .arg("-tags")
+            .arg(self.bundle.tags())
             .arg("-ldflags")
             .arg(module.linker_flags())
             .arg("-o")
@@ -252,6 +280,9 @@ impl Module {
         if self.path.starts_with("helm.sh/") {
             return format!("-s -w -X {}/internal/version.version={}", self.path, self.version);
         }
+        if self.path.starts_with("github.com/containerd/") {
+            return format!("-s -w -X {}/version.Version={}", self.path, self.version);
+        }
         let mut parts = self.version.trim_start_matches('v').split('.');
         let major = parts.next().unwrap_or_default();
         let minor = parts.next().unwrap_or_default();
@@ -319,9 +350,10 @@ async fn go_version(module: &Module) -> anyhow::Result<String> {
 fn cold_build(binary: Binary) -> Duration {
     Duration::from_secs(match binary {
         Binary::KubeApiserver => 240,
-        Binary::Etcd | Binary::KubeControllerManager => 60,
+        Binary::Etcd | Binary::KubeControllerManager | Binary::Kubelet | Binary::Containerd => 60,
         Binary::Kubectl => 20,
         Binary::Helm | Binary::Helm3 => 120,
+        Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => 10,
     })
 }
 

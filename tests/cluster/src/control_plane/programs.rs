@@ -4,10 +4,11 @@ use std::{path::Path, time::Duration};
 
 use anyhow::ensure;
 
-use super::ControlPlaneOptions;
+use super::{ControlPlaneOptions, Site};
 use crate::{
     assets::{Assets, Binary},
     credentials::Credentials,
+    network,
     process::Program,
 };
 
@@ -16,9 +17,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// The longest path of a Unix socket that all systems take (macOS has 104 bytes with the end mark, Linux 108).
 const SOCKET_PATH_BYTES: usize = 103;
-
-/// A documentation range (RFC 5737): no packet to it could matter anywhere.
-const SERVICE_RANGE: &str = "203.0.113.0/24";
 
 fn etcd_socket(scratch: &Path) -> String {
     scratch.join("etcd.sock").display().to_string()
@@ -48,20 +46,16 @@ pub(super) fn etcd(assets: &Assets, scratch: &Path) -> anyhow::Result<Program> {
 
 pub(super) fn api_server(
     assets: &Assets,
-    scratch: &Path,
+    site: &Site,
     credentials: &Credentials,
     port: u16,
     options: &ControlPlaneOptions,
 ) -> anyhow::Result<Program> {
+    let scratch = site.scratch.path();
     let mut args = vec![
         format!("--etcd-servers=unix://{}", etcd_socket(scratch)),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
         format!("--secure-port={port}"),
-        // The Service `kubernetes` refuses a loopback address as its endpoint, and nobody here uses it.
-        "--endpoint-reconciler-type=none".to_owned(),
-        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
-        "--authorization-mode=RBAC".to_owned(),
+        format!("--service-cluster-ip-range={}", network::SERVICE_RANGE),
         "--allow-privileged=true".to_owned(),
         "--profiling=false".to_owned(),
         format!("--cert-dir={}", scratch.join("pki").display()),
@@ -72,6 +66,27 @@ pub(super) fn api_server(
         format!("--service-account-key-file={}", credentials.file("service-accounts.pub")),
         format!("--service-account-signing-key-file={}", credentials.file("service-accounts.key")),
     ];
+    if site.enclosure.is_some() {
+        args.extend([
+            "--bind-address=0.0.0.0".to_owned(),
+            format!("--advertise-address={}", network::NODE_ADDRESS),
+            // As is usual: the kubelet may do what concerns its own node and Pods.
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
+            // For logs and exec; the node's name leads nowhere, for there is no name server.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            format!("--kubelet-client-certificate={}", credentials.file("kube-apiserver-kubelet-client.crt")),
+            format!("--kubelet-client-key={}", credentials.file("kube-apiserver-kubelet-client.key")),
+        ]);
+    } else {
+        args.extend([
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            // The Service `kubernetes` refuses a loopback address as its endpoint, and nobody here uses it.
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--authorization-mode=RBAC".to_owned(),
+        ]);
+    }
     if !options.feature_gates.is_empty() {
         let gates: Vec<String> =
             options.feature_gates.iter().map(|(gate, on)| format!("{gate}={on}")).collect();
