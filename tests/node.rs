@@ -137,6 +137,18 @@ async fn an_installation_from_its_first_day_to_its_last() {
         helm.success(&["test", "fermata", "--namespace=fermata", "--timeout=2m"]).await.unwrap();
     }
 
+    // From outside, and from where the Service can be called.
+    let outside = release.check().await;
+    assert_eq!(outside["summary"]["failed"], 0, "{outside:#}");
+    for check in ["pod-patched", "registration-ca-matches", "authority-secret", "replicas-ready"] {
+        assert_eq!(release::state(&outside, check), "ok", "{outside:#}");
+    }
+    let inside = release.check_inside().await;
+    assert_eq!(inside["summary"]["failed"], 0, "{inside:#}");
+    for check in ["pod-patched", "registration-ca-matches", "certificate-lifetime", "replicas-reached"] {
+        assert_eq!(release::state(&inside, check), "ok", "{inside:#}");
+    }
+
     // From here on a review that nobody answers refuses the Pod.
     release.upgrade(&["--set=webhook.failurePolicy=Fail"]).await;
     let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched).unwrap();

@@ -24,6 +24,8 @@ async fn without_permissions_nothing_is_known_and_nothing_fails() {
     checked.assert("pod-patched", "skipped", "cannot create resource \"pods\"");
     let hint = checked.get("replicas-deployed")["hint"].as_str().unwrap();
     assert!(hint.contains("list deployments"), "{hint}");
+    let ran = stage.run_as(&kubeconfig, &["--probe-namespace", shop.name(), "-n", shop.name()]);
+    assert!(ran.stdout.contains("\nNothing is known to be wrong: 2 ok, "), "{}", ran.stdout);
 }
 
 /// What the chart gives to `helm test`.

@@ -1,17 +1,19 @@
 //! A node, and Fermata on it by Helm.
 
-use std::{env, path::Path, time::Duration};
+use std::{env, path::Path, process::Output, time::Duration};
 
 use fermata_test_cluster::{
     Helm, Image, Node, NodeOptions,
     assets::Binary,
     wait::{self, Seen},
 };
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod, rbac::v1::ClusterRoleBinding};
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, PostParams},
 };
+use serde_json::{Value, json};
+use tokio::process::Command;
 
 /// Where it is installed.
 pub(crate) const NAMESPACE: &str = "fermata";
@@ -55,6 +57,37 @@ impl Release {
         let deployments: Api<Deployment> = Api::namespaced(self.node.client().unwrap(), NAMESPACE);
         deployments.restart("fermata").await.unwrap();
         self.until_ready().await;
+    }
+
+    /// What `fermata check` says of it, as JSON.
+    pub(crate) async fn check(&self) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_fermata"))
+            .args(["check", "--output=json", "--kubeconfig"])
+            .arg(self.node.kubeconfig_path())
+            .output()
+            .await
+            .unwrap();
+        document(&output)
+    }
+
+    /// The same, said by one of its Pods, which gets every right for it.
+    pub(crate) async fn check_inside(&self) -> Value {
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.node.client().unwrap());
+        let binding = serde_json::from_value(json!({
+            "metadata": { "name": "check-inside" },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
+            "subjects": [{ "kind": "ServiceAccount", "name": "fermata", "namespace": NAMESPACE }],
+        }));
+        bindings.create(&PostParams::default(), &binding.unwrap()).await.unwrap();
+        let output = Command::new(self.node.control_plane().kubectl().expect("kubectl among the assets"))
+            .args(["exec", "--namespace", NAMESPACE, "deployment/fermata", "--kubeconfig"])
+            .arg(self.node.kubeconfig_path())
+            .args(["--", "/fermata", "check", "--output=json"])
+            .output()
+            .await
+            .unwrap();
+        bindings.delete("check-inside", &DeleteParams::default()).await.unwrap();
+        document(&output)
     }
 
     /// Ends one replica without its grace period.
@@ -103,6 +136,17 @@ impl Release {
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// How a check of `fermata check` went.
+pub(crate) fn state<'d>(document: &'d Value, check: &str) -> &'d str {
+    let mut checks = document["checks"].as_array().unwrap().iter();
+    let found = checks.find(|one| one["id"] == check).unwrap_or_else(|| panic!("no {check}: {document:#}"));
+    found["state"].as_str().unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
 async fn load_image(node: &Node) {
