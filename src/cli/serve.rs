@@ -56,12 +56,12 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// Options of `fermata serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
-    /// Address for reviews, by TLS
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    /// Address for reviews, by TLS; [::] is every address, also of IPv4
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443")]
     pub listen: SocketAddr,
 
     /// Address for /livez, /readyz and /metrics, by plain HTTP
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     pub admin_listen: SocketAddr,
 
     /// Where the certificate comes from
@@ -181,8 +181,8 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
         expiry::report(&holder, Late::FROM_ELSEWHERE, &metrics, &conditions.tls);
     }
     let tls = tls::server_config(holder).context("cannot set up TLS")?;
-    let reviews_port = Listener::bind(listen, "--listen").await?;
-    let admin_port = Listener::bind(admin_listen, "--admin-listen").await?;
+    let reviews_port = Listener::bind(listen, "--listen")?;
+    let admin_port = Listener::bind(admin_listen, "--admin-listen")?;
 
     if let Some(watch) = config_watch {
         tokio::spawn(watch.run(LOOK));

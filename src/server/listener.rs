@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,10 +11,10 @@ use anyhow::Context;
 use axum::Router;
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
-use rustix::io::Errno;
+use rustix::{io::Errno, net::sockopt};
 use rustls::ServerConfig;
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +23,9 @@ use super::{Connections, Ending, Handshakes, connection};
 
 /// How often to say that connections cannot be accepted, while that is so.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// How bytes travel.
 #[derive(Clone)]
@@ -54,18 +57,24 @@ pub struct Listener {
 impl Listener {
     /// Takes a port; `option` is what the operator would change if it cannot be had.
     ///
+    /// `[::]` stands for every address of either family, on a machine without IPv6 for those that it has: a chart
+    /// does not know of which family the addresses of the cluster's Pods are.
+    ///
     /// # Errors
     ///
     /// When the address is not ours, or in use, or not allowed.
-    pub async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
-        let bound = async {
-            let socket = TcpListener::bind(address).await?;
+    pub fn bind(address: SocketAddr, option: &str) -> anyhow::Result<Self> {
+        let bound = || {
+            let socket = match listen(address) {
+                Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && is_without_ipv6(&error) => {
+                    listen((Ipv4Addr::UNSPECIFIED, address.port()).into())?
+                }
+                other => other?,
+            };
             let address = socket.local_addr()?;
             io::Result::Ok(Self { socket, address })
         };
-        bound
-            .await
-            .with_context(|| format!("cannot listen on {address}; choose another address with {option}"))
+        bound().with_context(|| format!("cannot listen on {address}; choose another address with {option}"))
     }
 
     /// The address, with the port that was given where none was asked for.
@@ -105,6 +114,23 @@ impl Listener {
         drop(self.socket);
         finish(&connections, &ending).await;
     }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // After a restart the port is ours again at once.
+    socket.set_reuseaddr(true)?;
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // Whatever net.ipv6.bindv6only says.
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    let errors = [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|error| errors.contains(&error))
 }
 
 fn start(

@@ -23,6 +23,9 @@ use crate::cluster::Sight;
 /// lifetime where that is less, so that a renewal is never late because of it.
 const SETTLING: Duration = Duration::from_secs(10);
 
+/// How many times [`SETTLING`] an authority is young.
+const YOUNG: u32 = 6;
+
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -80,7 +83,7 @@ enum Registered {
     No,
     /// It came at that time.
     Since(SystemTime),
-    /// It was there before anybody looked, or nothing was that could be harmed.
+    /// It was there long before anybody looked, or nothing was that could be harmed.
     Settled,
 }
 
@@ -150,6 +153,10 @@ impl Rotation {
             Registered::No
         } else {
             match before {
+                // Somebody else may have registered it a moment ago, in the middle of a rotation.
+                Registered::NeverSeen if is_young(current, now) && !self.is_alone(entries, now) => {
+                    Registered::Since(now)
+                }
                 Registered::NeverSeen => Registered::Settled,
                 // Where this replica serves nothing else, and nothing else is registered, there is nothing to wait for.
                 Registered::No if self.is_alone(entries, now) => Registered::Settled,
@@ -175,11 +182,7 @@ impl Rotation {
             Registered::NeverSeen | Registered::No => false,
             Registered::Settled => true,
             Registered::Since(since) => {
-                let lifetime = self
-                    .current
-                    .as_ref()
-                    .map_or(Duration::ZERO, |current| current.certificate().validity().lifetime());
-                now >= since + SETTLING.min(lifetime / 10)
+                self.current.as_ref().is_some_and(|current| now >= since + settling(current))
             }
         }
     }
@@ -289,6 +292,18 @@ impl Rotation {
         needed.retain(|authority| !authority.validity().is_over(now));
         bundle::kept(needed, now)
     }
+}
+
+/// How long API servers are given to learn that an authority is registered.
+fn settling(authority: &Authority) -> Duration {
+    SETTLING.min(authority.certificate().validity().lifetime() / 10)
+}
+
+/// Whether it was made so lately that it may have been registered just now. By then a replica that starts has not seen
+/// the change itself.
+fn is_young(authority: &Authority, now: SystemTime) -> bool {
+    let validity = authority.certificate().validity();
+    now + validity.lifetime() < validity.not_after() + YOUNG * settling(authority)
 }
 
 /// Whether two are the same authority.

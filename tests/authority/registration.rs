@@ -33,7 +33,8 @@ async fn a_bundle_that_is_replaced_is_healed_within_seconds() {
             if bundle == own { Ok(()) } else { Err(bundle) }
         })
         .await;
-        assert!(replaced.elapsed() < Duration::from_secs(6), "{:?}", replaced.elapsed());
+        // The pace of what is undone again and again: at most 5 s, and some for a busy machine.
+        assert!(replaced.elapsed() < Duration::from_secs(9), "{:?}", replaced.elapsed());
         installation.reviewed().await;
         let (ready, page) = readiness(&fermata).await;
         assert!(ready, "{page}");

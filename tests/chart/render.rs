@@ -309,9 +309,7 @@ async fn on_the_node_s_network_replicas_never_need_a_third_node() {
         pods["containers"][0]["ports"].as_array().unwrap().iter().map(|port| port["containerPort"].clone());
     assert_eq!(found.collect::<Vec<_>>(), ports);
     let arguments = arguments(deployment);
-    assert!(
-        arguments.contains(&"--listen=0.0.0.0:9443") && arguments.contains(&"--admin-listen=0.0.0.0:9080")
-    );
+    assert!(arguments.contains(&"--listen=[::]:9443") && arguments.contains(&"--admin-listen=[::]:9080"));
 }
 
 #[tokio::test]

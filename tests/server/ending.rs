@@ -1,7 +1,7 @@
 //! How the program starts without a cluster, and how it ends.
 
 use std::{
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -123,6 +123,16 @@ fn a_port_in_use_is_named_with_its_option() {
             output.contains(&format!("cannot listen on {address}; choose another address with {option}")),
             "{output}"
         );
+    }
+}
+
+#[test]
+fn it_is_reached_by_either_family() {
+    let process = Process::start(&["--listen", "[::]:0", "--admin-listen", "[::]:0"]);
+    for port in [process.address.port(), process.admin.port()] {
+        for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            TcpStream::connect((loopback, port)).unwrap();
+        }
     }
 }
 

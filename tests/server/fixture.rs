@@ -57,10 +57,7 @@ impl Setup {
         let connections = Connections::new(self.connections);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let (reviews, admin) = runtime.block_on(async {
-            (
-                Listener::bind(any, "--listen").await.unwrap(),
-                Listener::bind(any, "--admin-listen").await.unwrap(),
-            )
+            (Listener::bind(any, "--listen").unwrap(), Listener::bind(any, "--admin-listen").unwrap())
         });
         let (address, admin_address) = (reviews.address(), admin.address());
         let transport = Transport::tls(config, self.metrics.handshake_failures.clone());

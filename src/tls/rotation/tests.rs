@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Action, Rotation};
+use super::{Action, Rotation, SETTLING};
 use crate::{
     cluster::Sight,
     tls::{
@@ -171,6 +171,29 @@ fn a_new_authority_is_served_once_it_has_been_registered_for_a_while() {
         words.contains(&"serve: the earlier authority is not registered any more".to_owned()),
         "{words:?}"
     );
+}
+
+#[test]
+fn a_replica_that_starts_in_the_middle_of_a_rotation_waits_too() {
+    let issued = begin();
+    let old = whole(made(issued - DAY / 2, DAY), &[]);
+    let new = whole(made(issued, DAY), &[signer(&old).certificate()]);
+    let both = entry(&[signer(&new).certificate(), signer(&old).certificate()]);
+    let alone = entry(&[signer(&new).certificate()]);
+    let settles_at_once = |entries: &[Entry], now| {
+        let mut rotation = Rotation::default();
+        let actions = rotation.next(Sight::Found(&new), Sight::Found(entries), now);
+        serve(&mut rotation, &actions, now, DAY);
+        let at_once = !rotation.is_settling(now);
+        rotation.next(Sight::Found(&new), Sight::Found(entries), now + SETTLING);
+        assert!(!rotation.is_settling(now + SETTLING));
+        at_once
+    };
+    assert!(!settles_at_once(&both, issued + SECOND));
+    // Nobody serves anything else, as after an installation.
+    assert!(settles_at_once(&alone, issued + SECOND));
+    // The rotation is long over.
+    assert!(settles_at_once(&both, issued + 60 * SECOND));
 }
 
 #[test]
