@@ -11,12 +11,8 @@ mod expected;
 mod footprint;
 mod goal;
 mod http_response;
-mod machine;
-mod measured;
 mod one_core;
-mod open_loop;
 mod pinning;
-mod process_use;
 mod report;
 mod review_load;
 mod reviews;
@@ -35,6 +31,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use fermata_measure::{machine, measured, process_use};
 
 use crate::{
     core_review::CoreReview,

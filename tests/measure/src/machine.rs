@@ -8,7 +8,7 @@ use crate::process_use::field;
 
 /// The machine and the versions.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Machine {
+pub struct Machine {
     date: String,
     cpu: String,
     cores: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Looks around.
     #[must_use]
-    pub(crate) fn look(fermata: &Path) -> Self {
+    pub fn look(fermata: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (cpus, memory, load) = (read("/proc/cpuinfo"), read("/proc/meminfo"), read("/proc/loadavg"));
         let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
@@ -44,7 +44,7 @@ impl Machine {
 
     /// The table of the report.
     #[must_use]
-    pub(crate) fn markdown(&self, kubernetes: Option<&str>) -> String {
+    pub fn markdown(&self, kubernetes: Option<&str>) -> String {
         let Self { date, cpu, cores, memory_gib, kernel, load_average, rust, fermata, commit } = self;
         format!(
             "| | |\n\

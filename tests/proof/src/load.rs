@@ -1,0 +1,230 @@
+//! The load: requests at fixed times through the proxy, with every answer checked.
+//!
+//! It is a process of its own, because it has to be inside the node's network. It sends until its standard input ends,
+//! and then writes what became of the requests to its standard output as JSON.
+
+use std::{
+    error::Error,
+    io::ErrorKind,
+    net::SocketAddr,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use bytes::Bytes;
+use fermata_measure::open_loop::{Lane, OpenLoop};
+use fermata_test_cluster::{
+    Node,
+    wait::{self, Seen},
+};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, stdin},
+    net::TcpStream,
+    process::{Child, ChildStdout},
+    time::{Instant, timeout},
+};
+
+use crate::failure::{Failure, Latency, Tally};
+
+/// Connections to the proxy. Ten would do for 200 requests a second of 50 ms; the others are for when answers are late.
+const LANES: usize = 256;
+
+/// No cell takes so long.
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// How long a client waits for an answer; longer than the proxy does.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long the way through the proxy to the application may take to be there.
+const ROUTE_BOUND: Duration = Duration::from_secs(30);
+
+/// How long a load may take to end: the last answers come in that time.
+const END_BOUND: Duration = Duration::from_secs(40);
+
+/// What it writes once requests are being sent.
+const SENDING: &str = "sending";
+
+/// Sends load until standard input ends.
+///
+/// # Errors
+///
+/// When the first requests never get an answer.
+pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
+    let ignored = Arc::new(Mutex::new(Failures::default()));
+    let mut client = Client { proxy, sender: None, begun: Instant::now(), seen: ignored };
+    wait::until("an answer through the proxy", ROUTE_BOUND, async || {
+        Ok(match client.send(0).await {
+            Ok(()) => Seen::Yes(()),
+            Err(failure) => Seen::NotYet(failure.to_string()),
+        })
+    })
+    .await?;
+
+    let seen = Arc::new(Mutex::new(Failures::default()));
+    let begun = Instant::now();
+    let lanes = (0..LANES)
+        .map(|_| Client { proxy, sender: None, begun, seen: Arc::clone(&seen) })
+        .collect();
+    println!("{SENDING}");
+    let requests = usize::try_from(LONGEST.as_secs())? * usize::try_from(rate)?;
+    let end = async {
+        // Whatever ends the reading, nobody is there any more who wants this to go on.
+        stdin().read_to_end(&mut Vec::new()).await.ok();
+    };
+    let measured = OpenLoop { rate, requests }.run_until(lanes, end).await?;
+
+    let latency = measured.latency();
+    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut tally = Tally {
+        sent: measured.answers() + u64::try_from(seen.failures.len())?,
+        latency: Latency {
+            p50: latency.p50 / 1e3,
+            p99: latency.p99 / 1e3,
+            max: latency.max / 1e3,
+        },
+        ..Tally::default()
+    };
+    for (failure, at) in seen.failures {
+        *tally.failed.entry(failure).or_default() += 1;
+        tally.failed_at.push(u64::try_from(at.as_millis())?);
+    }
+    println!("{}", serde_json::to_string(&tally)?);
+    Ok(())
+}
+
+/// What all clients together have seen fail, and when.
+#[derive(Debug, Default)]
+struct Failures {
+    failures: Vec<(Failure, Duration)>,
+}
+
+/// A client with a connection to the proxy that it keeps, and opens anew when it is gone.
+struct Client {
+    proxy: SocketAddr,
+    sender: Option<SendRequest<Empty<Bytes>>>,
+    begun: Instant,
+    seen: Arc<Mutex<Failures>>,
+}
+
+impl Lane for Client {
+    async fn exchange(&mut self, turn: usize) -> anyhow::Result<bool> {
+        let Err(failure) = self.send(turn).await else { return Ok(true) };
+        self.sender = None;
+        let at = self.begun.elapsed();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failures.push((failure, at));
+        Ok(false)
+    }
+}
+
+impl Client {
+    async fn send(&mut self, turn: usize) -> Result<(), Failure> {
+        timeout(PATIENCE, self.send_and_check(turn)).await.unwrap_or(Err(Failure::Timeout))
+    }
+
+    async fn send_and_check(&mut self, turn: usize) -> Result<(), Failure> {
+        let mut sender = match self.sender.take() {
+            Some(sender) if sender.is_ready() => sender,
+            _ => self.connect().await?,
+        };
+        let request = Request::get(format!("/?token={turn}"))
+            .header("Host", "app.test")
+            .body(Empty::new())
+            .map_err(|_| Failure::Wrong)?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
+        // Whoever answers is not to be asked on this connection before it is free again.
+        if sender.ready().await.is_ok() {
+            self.sender = Some(sender);
+        }
+        match status {
+            StatusCode::OK if body.as_ref() == format!("token={turn}\n").as_bytes() => Ok(()),
+            StatusCode::OK => Err(Failure::Wrong),
+            StatusCode::BAD_GATEWAY => Err(Failure::BadGateway),
+            StatusCode::GATEWAY_TIMEOUT => Err(Failure::GatewayTimeout),
+            _ => Err(Failure::OtherStatus),
+        }
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+        let stream = TcpStream::connect(self.proxy).await.map_err(|error| of_io(error.kind()))?;
+        stream.set_nodelay(true).map_err(|error| of_io(error.kind()))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
+        // It ends when the sender is gone; what goes wrong on it the sender hears.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    let cause = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    cause.map_or(Failure::Reset, |cause| of_io(cause.kind()))
+}
+
+fn of_io(kind: ErrorKind) -> Failure {
+    match kind {
+        ErrorKind::ConnectionRefused => Failure::Refused,
+        ErrorKind::TimedOut => Failure::Timeout,
+        _ => Failure::Reset,
+    }
+}
+
+/// A load that is being sent.
+#[derive(Debug)]
+pub struct Load {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    begun: Instant,
+}
+
+impl Load {
+    /// Starts one on the node, and waits until answers come.
+    ///
+    /// # Errors
+    ///
+    /// When none come.
+    pub async fn start(node: &Node, proxy: SocketAddr, rate: u32) -> anyhow::Result<Self> {
+        let mut process = node
+            .command(std::env::current_exe()?)
+            .args(["load", &proxy.to_string(), "--rate", &rate.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("failed to start the load")?;
+        let output = process.stdout.take().context("expected the load to have an output")?;
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).await?;
+        if line.trim() != SENDING {
+            bail!("the load did not begin: {line}");
+        }
+        Ok(Self { process, output, begun: Instant::now() })
+    }
+
+    /// For how long it has been sent. Unit: milliseconds.
+    #[must_use]
+    pub fn sent_for(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Ends it, and tells what became of the requests.
+    ///
+    /// # Errors
+    ///
+    /// When the load has failed.
+    pub async fn finish(mut self) -> anyhow::Result<Tally> {
+        drop(self.process.stdin.take());
+        let mut json = String::new();
+        timeout(END_BOUND, self.output.read_to_string(&mut json)).await.context("the load does not end")??;
+        let status = timeout(END_BOUND, self.process.wait()).await.context("the load does not end")??;
+        ensure!(status.success(), "the load failed ({status})");
+        serde_json::from_str(&json).context("the load did not say what became of the requests")
+    }
+}

@@ -1,0 +1,91 @@
+//! The node with everything on it that a cell needs: the applications' images, and Fermata, installed by Helm.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use anyhow::Context as _;
+use fermata_test_cluster::{Helm, Node, NodeOptions, assets::Binary};
+
+use crate::app::App;
+
+/// The chart's folder.
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/fermata");
+
+/// The first port of the proxies.
+const FIRST_PORT: u16 = 18_000;
+
+/// What is built outside of this program.
+#[derive(Clone, Debug)]
+pub struct Builds {
+    /// The static program of the applications.
+    pub app: PathBuf,
+    /// The folder with the archives that `make images` makes.
+    pub images: PathBuf,
+}
+
+/// The node.
+#[derive(Debug)]
+pub struct Stage {
+    /// It runs the Pods.
+    pub node: Node,
+    ports: AtomicU16,
+}
+
+impl Stage {
+    /// Starts a node, gives it all images, and installs Fermata.
+    ///
+    /// # Errors
+    ///
+    /// When something is missing, or Fermata does not get ready.
+    pub async fn start(builds: &Builds) -> anyhow::Result<Self> {
+        let node = Node::start(NodeOptions::default()).await?;
+        for app in App::ALL {
+            node.load(&app.image(&builds.app)?).await?;
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        for name in ["fermata", "fermata-shim"] {
+            let archive = builds.images.join(format!("{name}.oci.tar"));
+            node.load_image(&archive, &format!("fermata/{name}:{version}"))
+                .await
+                .context("`make images` builds the images")?;
+        }
+        let stage = Self { node, ports: AtomicU16::new(FIRST_PORT) };
+        stage.install().await?;
+        Ok(stage)
+    }
+
+    async fn install(&self) -> anyhow::Result<()> {
+        let helm = Helm::prepare(Binary::Helm, Some(self.node.kubeconfig_path())).await?;
+        let chart = Path::new(CHART).canonicalize()?;
+        helm.success(&[
+            "install",
+            "fermata",
+            &chart.display().to_string(),
+            "--namespace=fermata",
+            "--create-namespace",
+            "--wait",
+            "--timeout=2m",
+            // A Pod that Fermata has missed would spoil its cell.
+            "--set=webhook.failurePolicy=Fail",
+        ])
+        .await?;
+        Ok(())
+    }
+
+    /// A port of the node that nobody has.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.ports.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes everything away.
+    ///
+    /// # Errors
+    ///
+    /// When something is still there.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.node.stop().await
+    }
+}
