@@ -22,7 +22,7 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 	@$(TARGET)/debug/fermata-test-cluster try $(if $(filter-out 0,$(KEEP)),--keep) --fermata $(TARGET)/debug/fermata
 
 .PHONY: test
-test: prerequisites lint assets peers ## Run all tests, those on a real API server and on real servers included
+test: prerequisites lint assets peers node-packages ## Run all tests, those on a real API server and on real servers included
 	@all=0; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then all=1; fi; \
 	export FERMATA_CASES=$(CASES) FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-$$all}; \
 	cargo test --workspace --locked --no-fail-fast
@@ -35,6 +35,12 @@ peers: ## Install dumb-init, tini, nginx, PostgreSQL and others that the shim is
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/peers/install.sh; \
 	else echo 'SKIPPED: only root on Debian or Ubuntu installs what the shim is tested against'; fi
 
+# What a real node needs beside the programs that are built from source.
+.PHONY: node-packages
+node-packages: ## Install runc, CNI plugins and others that a real node needs (root on Debian, Ubuntu)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/cluster/install.sh; \
+	else echo 'SKIPPED: only root on Debian or Ubuntu installs what a real node needs'; fi
+
 .PHONY: lint
 lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors
 	cargo fmt --all --check
@@ -42,8 +48,9 @@ lint: prerequisites ## Check format, clippy and rustdoc, warnings as errors
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 .PHONY: soak
-soak: prerequisites ## Try each property on 100,000 generated Pods (SOAK_CASES)
+soak: prerequisites assets ## Try properties on 100,000 generated Pods (SOAK_CASES), and 20 rolling restarts under load
 	FERMATA_CASES=$(SOAK_CASES) cargo test --release --locked --test properties
+	FERMATA_ROLLOUTS=20 cargo test --release --locked --test availability
 
 .PHONY: bench
 bench: prerequisites assets ## Measure against baselines in the same run; writes docs/benchmarks.md
@@ -59,10 +66,12 @@ images: ## Build the images of the webhook and of the shim, static and without a
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
 	FERMATA_BLESS=1 cargo test --locked --test golden --test docs
+	FERMATA_BLESS=1 cargo test --locked --test chart generated
 
 .PHONY: assets
-assets: prerequisites ## Build etcd, kube-apiserver and the rest of the control plane, once
-	@cargo run --quiet --locked --package fermata-test-cluster -- assets
+assets: prerequisites ## Build etcd, kube-apiserver and the rest, once; as root on Linux those of a node too
+	@node=; if [ "$$(id -u)" = 0 ] && [ "$$(uname)" = Linux ]; then node=--node; fi; \
+	cargo run --quiet --locked --package fermata-test-cluster -- assets $$node
 
 # Each missing tool by name, all at once.
 .PHONY: prerequisites

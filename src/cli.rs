@@ -3,6 +3,7 @@
 //! The [grammar] knows only what may be typed. A command turns that into work and returns an [`Exit`]; this
 //! file is the one place where the two meet.
 
+mod check;
 mod completions;
 pub mod exit;
 mod explain;
@@ -10,6 +11,7 @@ pub mod grammar;
 mod judge;
 mod output;
 mod preview;
+mod screen;
 pub mod serve;
 mod summary;
 
@@ -53,6 +55,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => serve::run(*options),
         Command::Preview(options) => preview::run(&options).map(Into::into),
         Command::Explain(options) => explain::run(&options).map(Into::into),
+        Command::Check(options) => check::run(&options).map(Into::into),
         Command::Completions(options) => completions::run(&options).map(Into::into),
     }
 }

@@ -18,7 +18,9 @@ use fermata_core::{ServerVersion, settings::NamespaceSettings};
 use kube::Client;
 use tokio::time::Instant;
 
-pub use reach::{ReachError, Reached, client};
+pub(crate) use lookup::is_label;
+pub(crate) use reach::runs_in_cluster;
+pub use reach::{ReachError, Reached, client, command_line_client};
 pub use sight::Sight;
 
 use crate::telemetry::{Conditions, Metrics};

@@ -1,5 +1,6 @@
 //! Fermata gives every opted-in Pod a correct ending.
 
+mod background;
 pub mod cli;
 pub mod cluster;
 pub mod config;

@@ -3,7 +3,10 @@
 //! By content and by the clock: the kubelet swaps the files of a mounted Secret or `ConfigMap` behind a symbolic
 //! link, of which a watch of the files themselves hears nothing.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use tokio::{
     task::spawn_blocking,
@@ -23,11 +26,16 @@ pub(crate) async fn poll<W: Send + 'static>(
     loop {
         ticks.tick().await;
         let looked = spawn_blocking(move || {
-            look(&mut watch);
-            watch
+            // A look that panics has changed nothing that the next one would not change again.
+            let looked = catch_unwind(AssertUnwindSafe(|| look(&mut watch)));
+            (watch, looked.is_ok())
         });
-        let Ok(looked) = looked.await else { return };
+        // Only at the end of the program there is no thread to look on.
+        let Ok((looked, is_well)) = looked.await else { return };
         watch = looked;
+        if !is_well {
+            tracing::error!("a panic while files were looked at; they are looked at again");
+        }
         seen(&watch);
     }
 }

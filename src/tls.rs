@@ -7,6 +7,7 @@ pub mod authority;
 pub mod bundle;
 pub mod certificate;
 mod chance;
+pub mod expiry;
 pub mod files;
 mod holder;
 pub mod keeper;

@@ -10,8 +10,6 @@ mod delivery;
 mod fixtures;
 #[path = "api_server/injector.rs"]
 mod injector;
-#[path = "api_server/load.rs"]
-mod load;
 #[path = "api_server/mutation.rs"]
 mod mutation;
 #[path = "api_server/operation.rs"]

@@ -3,7 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "authority/absence.rs"]
+mod absence;
+#[path = "authority/files.rs"]
+mod files;
 #[path = "authority/installation.rs"]
 mod installation;
+#[path = "authority/load.rs"]
+mod load;
+#[path = "authority/registration.rs"]
+mod registration;
+#[path = "authority/rights.rs"]
+mod rights;
+#[path = "authority/rotation.rs"]
+mod rotation;
+#[path = "authority/secret.rs"]
+mod secret;
 #[path = "authority/start.rs"]
 mod start;

@@ -2,7 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "chart/alerts.rs"]
+mod alerts;
+#[path = "chart/generated.rs"]
+mod generated;
 #[path = "chart/install.rs"]
 mod install;
+#[path = "chart/lifecycle.rs"]
+mod lifecycle;
+#[path = "chart/refusals.rs"]
+mod refusals;
+#[path = "chart/releases.rs"]
+mod releases;
+#[path = "chart/render.rs"]
+mod render;
+#[path = "chart/replica.rs"]
+mod replica;
 #[path = "chart/stage.rs"]
 mod stage;
+#[path = "chart/values.rs"]
+mod values;

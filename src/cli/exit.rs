@@ -6,6 +6,9 @@
 //! Two kinds of that are told apart, because their cures are: a Pod that cannot be judged has to be mended in its
 //! manifest, a bad input may be no manifest at all.
 //!
+//! `fermata check` has meanings of its own for 0 and 1: all is well, and something is not. As with `linkerd check`, a
+//! warning is no failure.
+//!
 //! A script under `set -e` that only wants the patched manifests passes `--exit-zero`, which turns 1 into 0 and leaves
 //! the others: what `terraform plan` has the other way around with `-detailed-exitcode`.
 
@@ -41,6 +44,18 @@ impl Exit {
         (Self::Failed, "the program itself failed"),
     ];
 
+    /// The code of [`check`](super::check) for an installation that is not well: the same as for a Pod that would be
+    /// changed.
+    pub const NOT_WELL: Self = Self::Changed;
+
+    /// The codes of `check`, with what they say in `--help`.
+    pub const CHECK_MEANINGS: [(Self, &'static str); 4] = [
+        (Self::Unchanged, "nothing has failed; there may be warnings"),
+        (Self::NOT_WELL, "at least one check has failed"),
+        (Self::Usage, "a mistake in the arguments"),
+        (Self::Failed, "nothing could be checked: there is no cluster, or no way to use its configuration"),
+    ];
+
     /// The code.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -50,9 +65,18 @@ impl Exit {
     /// The codes for `--help`.
     #[must_use]
     pub fn help() -> String {
-        let lines = Self::MEANINGS.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code()));
-        format!("Exit codes, the highest one counts:\n{}", lines.collect::<String>())
+        format!("Exit codes, the highest one counts:\n{}", lines(&Self::MEANINGS))
     }
+
+    /// The codes of `check` for `--help`.
+    #[must_use]
+    pub fn check_help() -> String {
+        format!("Exit codes:\n{}", lines(&Self::CHECK_MEANINGS))
+    }
+}
+
+fn lines(meanings: &[(Exit, &'static str)]) -> String {
+    meanings.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code())).collect()
 }
 
 impl From<Exit> for ExitCode {

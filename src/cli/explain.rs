@@ -1,6 +1,5 @@
 //! `fermata explain`: how Pods end, before and after, and why.
 
-mod screen;
 mod svg;
 mod text;
 mod timeline;
@@ -15,6 +14,7 @@ use super::{
     judge::{Judgement, judge},
     output,
     preview::report,
+    screen::Screen,
     summary,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn run(options: &ExplainOptions) -> anyhow::Result<Exit> {
     }
     match options.output {
         ExplainFormat::Text => {
-            output::colored(&text::draw(&judgement, screen::Screen::of_environment()), options.color)?;
+            output::colored(&text::draw(&judgement, Screen::of_environment()), options.color)?;
         }
         ExplainFormat::Json => {
             summary::undecided(&judgement);

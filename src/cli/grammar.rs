@@ -5,8 +5,10 @@ use std::{path::PathBuf, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use fermata_core::{ServerVersion, opt_in::PREFIX};
+use fermata_stop_plan::Seconds;
 
-use super::{Exit, serve::ServeOptions};
+use super::{Exit, check, serve::ServeOptions};
+use crate::cluster::is_label;
 
 /// Gives every Kubernetes Pod a correct ending.
 ///
@@ -41,6 +43,12 @@ pub enum Command {
     /// for what.
     #[command(after_long_help = explain_help())]
     Explain(ExplainOptions),
+    /// Say what is wrong with an installation
+    ///
+    /// Looks at the API server, the registration, the certificates and the replicas, tries a Pod by dry run, and says for
+    /// whatever is amiss what helps. Nothing is changed. What may not be looked at is said and does not count.
+    #[command(after_long_help = check_help())]
+    Check(CheckOptions),
     /// Print a script that completes the command line in a shell
     #[command(
         after_long_help = "Example, for bash:\n  fermata completions bash > ~/.local/share/bash-completion/completions/fermata"
@@ -93,6 +101,54 @@ impl InputOptions {
     pub fn paths(&self) -> Vec<PathBuf> {
         self.filename.iter().chain(&self.paths).cloned().collect()
     }
+}
+
+/// What `check` is told.
+#[derive(Debug, Args)]
+pub struct CheckOptions {
+    /// The Namespace of the installation, if not the one of the registered Service
+    #[arg(short, long, value_name = "NAME", value_parser = namespace_name)]
+    pub namespace: Option<String>,
+    /// The Namespace to try a Pod in, by dry run; by default the first opted-in one that takes it
+    #[arg(long, value_name = "NAME", value_parser = namespace_name)]
+    pub probe_namespace: Option<String>,
+    /// How to reach the cluster, if not as kubectl does
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig, if not the current one
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// What to print
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub output: CheckFormat,
+    /// Look again until nothing fails, for at most so long
+    #[arg(long, value_name = "DURATION")]
+    pub wait: Option<Seconds>,
+    /// Print only what is not well
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// When to use colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+/// A name that a Namespace can have: it becomes part of a path.
+fn namespace_name(name: &str) -> Result<String, &'static str> {
+    if is_label(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("expected the name of a Namespace, such as fermata")
+    }
+}
+
+/// What `check` prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A list with a sign for each check
+    #[default]
+    Text,
+    /// One JSON document with everything about every check
+    Json,
 }
 
 /// What `completions` is told.
@@ -224,6 +280,17 @@ Examples:
 
 ";
     examples.to_owned() + &Exit::help()
+}
+
+fn check_help() -> String {
+    let examples = "\
+Examples:
+  fermata check                                   the installation of the current cluster
+  fermata check --wait 2m                         after an upgrade: until it is well, or time is over
+  fermata check -q -o json                        what is not well, as data
+
+";
+    examples.to_owned() + &check::catalogue::help() + "\n" + &Exit::check_help()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    background,
     cluster::{self, Cluster, ReachError},
     config::live::{ConfigWatch, LiveSettings},
     server::{
@@ -36,7 +37,10 @@ use crate::{
         logs::{self, LogFormat},
         metrics::Refusal,
     },
-    tls::{self, files::report_expiry},
+    tls::{
+        self,
+        expiry::{self, Late},
+    },
 };
 use certificate::{Certificate, CertificateOptions};
 
@@ -174,7 +178,7 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
     let holder = Arc::clone(&certificate.holder);
     let keeper = certificate.keeper(client.as_ref(), &conditions, &metrics)?;
     if holder.current().is_some() {
-        report_expiry(&holder, &metrics, &conditions.tls);
+        expiry::report(&holder, Late::FROM_ELSEWHERE, &metrics, &conditions.tls);
     }
     let tls = tls::server_config(holder).context("cannot set up TLS")?;
     let reviews_port = Listener::bind(listen, "--listen").await?;
@@ -187,11 +191,14 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
         tokio::spawn(watch.run(LOOK, Arc::clone(&conditions.tls)));
     }
     if let Some(keeper) = keeper {
-        tokio::spawn(keeper.run());
+        background::keep("authority", Arc::clone(&metrics), move || keeper.clone().run());
     }
     let cluster = Arc::new(Cluster::new(client.as_ref(), own_namespace, server_version, &metrics));
     if let Some(client) = client {
-        tokio::spawn(Arc::clone(&cluster).follow(client, conditions.clone(), Arc::clone(&metrics)));
+        let (cluster, conditions, counts) = (Arc::clone(&cluster), conditions.clone(), Arc::clone(&metrics));
+        background::keep("cluster", Arc::clone(&metrics), move || {
+            Arc::clone(&cluster).follow(client.clone(), conditions.clone(), Arc::clone(&counts))
+        });
     } else {
         go_without_cluster(&conditions);
     }

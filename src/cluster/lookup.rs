@@ -110,7 +110,7 @@ impl Lookups {
 }
 
 /// Whether it is a DNS label, as names of Namespaces are.
-fn is_label(name: &str) -> bool {
+pub(crate) fn is_label(name: &str) -> bool {
     let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
     bytes.len() <= LONGEST_NAME

@@ -18,7 +18,7 @@ use crate::telemetry::{Condition, Metrics};
 
 /// How long to wait before the watch is begun anew: so long at first, and ever longer up to a limit.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long the list may take: a connection can be open and never bring an answer.
 const LIST: Duration = Duration::from_secs(30);

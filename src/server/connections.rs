@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -156,10 +156,17 @@ pub struct Connections {
     ids: AtomicU64,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     shed: Counter,
+    /// When the last sweep was, unit: milliseconds from `epoch`.
+    swept: AtomicU64,
+    /// Whether the last sweep ended nobody because it was late.
+    spared: AtomicBool,
 }
 
 /// A connection that has been at its handshake or a head for this long may make room for another.
 const STUCK: Duration = Duration::from_millis(500);
+
+/// A sweep that is later than this shows that the program itself has stood still.
+const STANDSTILL: Duration = Duration::from_millis(500);
 
 /// How long a connection that is over may go on sending.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -180,6 +187,8 @@ impl Connections {
             ids: AtomicU64::default(),
             open: Mutex::default(),
             shed,
+            swept: AtomicU64::default(),
+            spared: AtomicBool::default(),
         })
     }
 
@@ -251,7 +260,18 @@ impl Connections {
     }
 
     /// Ends those that have overstayed.
+    ///
+    /// After this program itself has stood still (a node that was suspended or short of processors) what looks like
+    /// a slow client is one whose bytes have been waiting here: all get until the next sweep to go on. Only one sweep
+    /// in a row is left out, so that nobody lives for ever on a machine that is always late.
     pub(super) fn sweep(&self) {
+        let now = self.now();
+        let since = now.saturating_sub(self.swept.swap(now, Ordering::Relaxed));
+        let late = since > millis(self.sweep_interval() + STANDSTILL);
+        if late && !self.spared.swap(late, Ordering::Relaxed) {
+            return;
+        }
+        self.spared.store(false, Ordering::Relaxed);
         self.end_where(|phase| match phase {
             Phase::Handshake => Some(self.limits.handshake),
             Phase::Fresh | Phase::Idle => Some(self.limits.idle),
@@ -358,6 +378,18 @@ mod tests {
             let expected = if *phase == Phase::Head { Phase::Ended } else { *phase };
             assert_eq!(place.connection.phase(), expected);
         }
+    }
+
+    #[tokio::test]
+    async fn one_sweep_that_is_late_ends_nobody() {
+        let list = Connections::new(ConnectionLimits { head: Duration::ZERO, ..limits(8) });
+        let place = admit(&list, Phase::Head);
+        for _ in 0..2 {
+            assert_eq!(place.connection.phase(), Phase::Head);
+            std::thread::sleep(Duration::from_millis(600));
+            list.sweep();
+        }
+        assert_eq!(place.connection.phase(), Phase::Ended);
     }
 
     #[tokio::test]

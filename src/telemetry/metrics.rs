@@ -169,6 +169,7 @@ pub struct Metrics {
     authority_renewals: Family<WriteResult, Counter>,
     bundle_writes: Family<WriteResult, Counter>,
     authority_expiry: Gauge,
+    background_restarts: Counter,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
     /// Connections of clients that are open.
@@ -210,6 +211,7 @@ impl Default for Metrics {
             authority_renewals: Family::default(),
             bundle_writes: Family::default(),
             authority_expiry: Gauge::default(),
+            background_restarts: Counter::default(),
             handshake_failures: Counter::default(),
             connections: Gauge::default(),
             connections_shed: Counter::default(),
@@ -221,6 +223,7 @@ impl Default for Metrics {
             log_lines_lost: Counter::default(),
         };
         metrics.register();
+        metrics.register_certificates();
         metrics.begin_at_zero();
         metrics
     }
@@ -273,6 +276,36 @@ impl Metrics {
             self.body_bytes.clone(),
         );
         registry.register(
+            "background_restarts",
+            "Work beside the reviews that has ended or panicked, and was begun anew",
+            self.background_restarts.clone(),
+        );
+        registry.register(
+            "config_reloads",
+            "Changes of the config file, by result",
+            self.config_reloads.clone(),
+        );
+        registry.register("namespaces", "Namespaces known as opted in", self.namespaces.clone());
+        registry.register(
+            "namespaces_synced",
+            "Whether the watch of Namespaces is up to date",
+            self.namespaces_synced.clone(),
+        );
+        registry.register(
+            "namespace_lookup_failures",
+            "Questions about a Namespace unknown to the watch that got no answer",
+            self.namespace_lookup_failures.clone(),
+        );
+        registry.register(
+            "log_lines_lost",
+            "Log lines that were given up because nobody read them",
+            self.log_lines_lost.clone(),
+        );
+    }
+
+    fn register_certificates(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
             "certificate_reloads",
             "Changes of the certificate files, by result",
             self.certificate_reloads.clone(),
@@ -303,27 +336,6 @@ impl Metrics {
             "When the own authority expires; 0 where there is none",
             Unit::Seconds,
             self.authority_expiry.clone(),
-        );
-        registry.register(
-            "config_reloads",
-            "Changes of the config file, by result",
-            self.config_reloads.clone(),
-        );
-        registry.register("namespaces", "Namespaces known as opted in", self.namespaces.clone());
-        registry.register(
-            "namespaces_synced",
-            "Whether the watch of Namespaces is up to date",
-            self.namespaces_synced.clone(),
-        );
-        registry.register(
-            "namespace_lookup_failures",
-            "Questions about a Namespace unknown to the watch that got no answer",
-            self.namespace_lookup_failures.clone(),
-        );
-        registry.register(
-            "log_lines_lost",
-            "Log lines that were given up because nobody read them",
-            self.log_lines_lost.clone(),
         );
     }
 
@@ -381,6 +393,11 @@ impl Metrics {
     /// Counts a panic.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Counts work beside the reviews that was begun anew.
+    pub fn task_restarted(&self) {
+        self.background_restarts.inc();
     }
 
     /// Counts a change of the certificate files.

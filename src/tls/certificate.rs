@@ -24,7 +24,8 @@ impl Validity {
     }
 
     /// Reads it from a certificate, if it is one.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+    #[must_use]
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         Self::read(&parse(certificate)?)
     }
 

@@ -10,18 +10,18 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
 
-use super::{CertificateHolder, Identity};
+use super::{
+    CertificateHolder, Identity,
+    expiry::{self, Late},
+};
 use crate::{
     polling::poll,
-    telemetry::{
-        Condition, Metrics,
-        metrics::{Reload, unix_seconds},
-    },
+    telemetry::{Condition, Metrics, metrics::Reload},
 };
 
 /// The largest file that is read: what a Secret can hold. Unit: bytes.
@@ -185,7 +185,10 @@ impl PairWatch {
 
     /// Looks every so often.
     pub async fn run(self, every: Duration, condition: Arc<Condition>) {
-        poll(self, every, Self::look, |watch| report_expiry(&watch.holder, &watch.metrics, &condition)).await;
+        poll(self, every, Self::look, |watch| {
+            expiry::report(&watch.holder, Late::FROM_ELSEWHERE, &watch.metrics, &condition);
+        })
+        .await;
     }
 
     fn look(&mut self) {
@@ -230,23 +233,5 @@ impl PairWatch {
         self.refused = Some(refused);
         self.metrics.certificate_reload(Reload::Failed);
         tracing::error!(%error, "the certificate files cannot be taken; the earlier pair is still served");
-    }
-}
-
-/// Says when the served certificate expires, and takes the program out of service once it has: no API server
-/// would accept it any more.
-///
-/// By the wall clock, because a monotonic one sleeps while the machine does.
-pub fn report_expiry(holder: &CertificateHolder, metrics: &Metrics, condition: &Condition) {
-    let Some(identity) = holder.current() else {
-        condition.failed("there is no certificate yet");
-        return;
-    };
-    let Some(validity) = identity.validity() else { return };
-    metrics.certificate_expiry.set(unix_seconds(validity.not_after()));
-    if !validity.is_over(SystemTime::now()) {
-        condition.ok();
-    } else if condition.failed("the certificate has expired; replace it") {
-        tracing::error!("the certificate has expired, and API servers refuse it; replace it");
     }
 }

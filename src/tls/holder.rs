@@ -1,6 +1,12 @@
 //! The certificate that is served right now.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use arc_swap::ArcSwapOption;
 use rustls::{
@@ -16,6 +22,8 @@ use super::{certificate::Validity, provider};
 pub struct Identity {
     certified: Arc<CertifiedKey>,
     validity: Option<Validity>,
+    /// Whether it has been said that it should have been replaced.
+    has_warned: AtomicBool,
 }
 
 impl Identity {
@@ -30,13 +38,18 @@ impl Identity {
     ) -> Result<Self, rustls::Error> {
         let validity = chain.first().and_then(Validity::of);
         let certified = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
-        Ok(Self { certified, validity })
+        Ok(Self { certified, validity, has_warned: AtomicBool::new(false) })
     }
 
     /// How long its leaf is valid, if that can be read.
     #[must_use]
     pub const fn validity(&self) -> Option<Validity> {
         self.validity
+    }
+
+    /// Whether nobody has asked this yet of this certificate: a warning is given once.
+    pub(super) fn is_first_warning(&self) -> bool {
+        !self.has_warned.swap(true, Ordering::Relaxed)
     }
 
     /// The certificates, leaf first.

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     CertificateHolder,
-    files::report_expiry,
+    expiry::{self, Late},
     rotation::{Action, Rotation},
 };
 use crate::{
@@ -107,6 +107,8 @@ impl Keeper {
                 {
                     registration.is_content();
                 }
+                // The reason is said before the remedy.
+                authority.report(&rotation, now);
                 for action in actions {
                     match (action, &mut registration) {
                         (Action::Serve { reason, authority: signer }, _) => {
@@ -120,8 +122,7 @@ impl Keeper {
                         (Action::Register { .. }, None) => {}
                     }
                 }
-                authority.report(&rotation);
-                report_expiry(&self.holder, &self.metrics, &self.conditions.tls);
+                expiry::report(&self.holder, Late::OWN, &self.metrics, &self.conditions.tls);
             }
             if let Some(registration) = &mut registration {
                 registration.report(&self.holder, rotation.is_settling(now), SystemTime::now());

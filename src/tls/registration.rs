@@ -142,3 +142,93 @@ fn verdict(error: &Error, entry: &Entry, name: &str) -> Verdict {
         other => Verdict::Unclear(format!("the caBundle of {} cannot be judged: {other}", entry.name)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+    use serde_json::{Value, json};
+
+    use super::{Entry, Verdict, judge};
+    use crate::tls::{Identity, authority::Authority, bundle};
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn entry(client: &Value) -> Entry {
+        let configuration = json!({ "webhooks": [{ "name": "pods.fermata.dev", "clientConfig": client,
+            "admissionReviewVersions": ["v1"], "sideEffects": "None" }] });
+        let configuration: MutatingWebhookConfiguration = serde_json::from_value(configuration).unwrap();
+        Entry::all(&configuration).remove(0)
+    }
+
+    fn issued(name: &str) -> (Authority, Identity) {
+        let authority = Authority::generate(SystemTime::now(), DAY).unwrap().authority;
+        let leaf = authority.issue(&[name.to_owned()], SystemTime::now(), DAY).unwrap();
+        (authority, leaf.identity)
+    }
+
+    fn trusting(client: &Value, authority: &Authority) -> Entry {
+        let mut entry = entry(client);
+        entry.bundle.authorities.push(authority.certificate().clone());
+        entry.by_system_roots = false;
+        entry
+    }
+
+    #[test]
+    fn the_name_is_the_one_that_the_api_server_uses() {
+        let service = json!({ "service": { "name": "fermata", "namespace": "infra", "path": "/mutate" } });
+        for (client, name) in [
+            (service, Some("fermata.infra.svc")),
+            (json!({ "url": "https://127.0.0.1:8443/mutate" }), Some("127.0.0.1")),
+            (json!({ "url": "https://[::1]:8443/mutate" }), Some("::1")),
+            (json!({ "url": "https://hooks.example.com" }), Some("hooks.example.com")),
+            (json!({ "url": "not a url" }), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(entry(&client).server_name.as_deref(), name, "{client}");
+            let Some(name) = name else { continue };
+            let (authority, identity) = issued(name);
+            let entry = trusting(&client, &authority);
+            assert_eq!(judge(identity.chain(), &[entry], SystemTime::now()), Verdict::Accepted, "{client}");
+        }
+    }
+
+    #[test]
+    fn what_api_servers_refuse_is_told() {
+        let client = json!({ "service": { "name": "fermata", "namespace": "infra" } });
+        let now = SystemTime::now();
+        let (authority, identity) = issued("fermata.infra.svc");
+        let (other, misnamed) = issued("fermata.other.svc");
+        let refused = |identity: &Identity, entry: Entry, now| match judge(identity.chain(), &[entry], now) {
+            Verdict::Refused(why) => why,
+            verdict => panic!("{verdict:?}"),
+        };
+        let trusting = |authority| trusting(&client, authority);
+        assert!(refused(&identity, entry(&client), now).ends_with("holds nothing"));
+        assert!(refused(&identity, trusting(&other), now).ends_with("does not have its authority"));
+        assert!(
+            refused(&misnamed, trusting(&other), now)
+                .contains("by the name fermata.infra.svc, which it is not for")
+        );
+        assert!(refused(&identity, trusting(&authority), now + DAY * 2).ends_with("has expired"));
+        assert!(refused(&identity, trusting(&authority), now - DAY).contains("not valid yet"));
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_not_refused() {
+        let now = SystemTime::now();
+        let (authority, identity) = issued("127.0.0.1");
+        let url = json!({ "url": "https://127.0.0.1/" });
+        let unclear = |chain: &Identity, entries: &[Entry]| {
+            matches!(judge(chain.chain(), entries, now), Verdict::Unclear(_))
+        };
+        assert!(unclear(&identity, &[]));
+        assert!(unclear(&identity, &[entry(&url)]), "the API server's own roots count");
+        assert!(unclear(&identity, &[entry(&json!({}))]));
+        // The worst counts.
+        let entries = [trusting(&url, &authority), entry(&json!({})), trusting(&url, &issued("a").0)];
+        assert!(matches!(judge(identity.chain(), &entries, now), Verdict::Refused(_)));
+        assert!(!bundle::write(&entries[0].bundle.authorities).is_empty());
+    }
+}

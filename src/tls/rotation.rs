@@ -297,7 +297,7 @@ fn same(one: &Authority, other: &Authority) -> bool {
 }
 
 /// Why an authority must not sign now.
-fn unusable(authority: &Authority, now: SystemTime) -> Option<&'static str> {
+pub(super) fn unusable(authority: &Authority, now: SystemTime) -> Option<&'static str> {
     let validity = authority.certificate().validity();
     if validity.is_over(now) {
         Some("it has expired")

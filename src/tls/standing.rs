@@ -11,13 +11,16 @@ use crate::{cluster::Sight, telemetry::Condition};
 /// manifests again, and renewals of certificates, disturb it for moments that are over before endpoints could follow.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long it must last to be worth a line in the log: at every start, and at every healing, there is a moment of it.
+const WORTH_SAYING: Duration = Duration::from_secs(1);
+
 /// How the program stands with the API servers.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     /// Whether it was ever known to be accepted.
     earned: bool,
-    /// Since when it is known to be refused.
-    refused: Option<SystemTime>,
+    /// Since when it is known to be refused, and whether the log has it.
+    refused: Option<(SystemTime, bool)>,
 }
 
 /// What is known of the registration.
@@ -49,7 +52,7 @@ impl Standing {
             (Sight::Missing, _) => {
                 Verdict::Unclear(format!("there is no MutatingWebhookConfiguration {name}"))
             }
-            (_, None) => Verdict::Refused("no certificate is served".into()),
+            (_, None) => Verdict::Unclear("no certificate is served yet".into()),
             (Sight::Found(entries), Some(chain)) => match judge(chain, entries, now) {
                 Verdict::Unclear(why) if !entries.is_empty() => {
                     // It can be seen and not be judged: what cannot be known must not stop anything.
@@ -84,20 +87,86 @@ impl Standing {
                 }
             }
             Verdict::Unclear(why) => {
-                if condition.failed(format!("{why}{but}")) {
+                // What comes and goes at every start is no news for the log.
+                let is_usual = known.fault.is_none() && !matches!(known.entries, Sight::Missing);
+                if condition.failed(format!("{why}{but}")) && !is_usual {
                     tracing::warn!("not ready: {why}{but}");
                 }
             }
             Verdict::Refused(why) => {
                 let why = format!("API servers refuse the served certificate: {why}{but}");
                 // A clock that was set back must not prolong it.
-                let since = *self.refused.get_or_insert(now);
-                let is_patient = self.earned && now.duration_since(since).is_ok_and(|lasts| lasts < PATIENCE);
-                let news = if is_patient { condition.degraded(&why) } else { condition.failed(&why) };
-                if news {
+                let (since, is_said) = *self.refused.get_or_insert((now, false));
+                let lasts = now.duration_since(since).unwrap_or(PATIENCE);
+                if self.earned && lasts < PATIENCE {
+                    condition.degraded(&why);
+                } else {
+                    condition.failed(&why);
+                }
+                if lasts >= WORTH_SAYING && !is_said {
+                    self.refused = Some((since, true));
                     tracing::error!("{why}");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::{Known, PATIENCE, Standing};
+    use crate::{
+        cluster::Sight,
+        telemetry::Conditions,
+        tls::{authority::Authority, bundle::Bundle, registration::Entry},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn entry(authority: &Authority) -> Entry {
+        Entry {
+            name: "pods.fermata.dev".into(),
+            server_name: Some("localhost".into()),
+            by_system_roots: false,
+            bundle: Bundle { authorities: vec![authority.certificate().clone()], has_garbage: false },
+        }
+    }
+
+    #[test]
+    fn readiness_is_earned_and_lost_only_by_what_is_known() {
+        let begin = SystemTime::now();
+        let [own, foreign] = [(); 2].map(|()| Authority::generate(begin, SECOND * 3600).unwrap().authority);
+        let leaf = own.issue(&["localhost".to_owned()], begin, SECOND * 3600).unwrap().identity;
+        let (accepted, refused) = ([entry(&own)], [entry(&foreign)]);
+        let conditions = Conditions::default();
+        let mut standing = Standing::default();
+        let mut ready = |entries, fault, is_settling, seconds| {
+            let known = Known { name: "fermata", entries, fault, is_settling };
+            let now = begin + SECOND * seconds;
+            standing.report(Some(leaf.chain()), &known, now, &conditions.registration);
+            let (ready, page) = conditions.report();
+            (ready, page.lines().nth(2).unwrap().to_owned())
+        };
+        let patience = u32::try_from(PATIENCE.as_secs()).unwrap();
+        for (entries, fault, is_settling, at, expected, says) in [
+            (Sight::Unknown, None, false, 0, false, "is not known yet"),
+            (Sight::Unknown, Some("forbidden"), false, 1, false, "is not known yet; forbidden"),
+            (Sight::Missing, None, false, 2, false, "there is no MutatingWebhookConfiguration fermata"),
+            (Sight::Found(&refused[..]), None, false, 3, false, "does not have its authority"),
+            (Sight::Found(&accepted[..]), None, true, 4, false, "given time"),
+            (Sight::Found(&accepted[..]), None, false, 5, true, "[+]registration ok"),
+            (Sight::Found(&accepted[..]), None, true, 6, true, "[+]registration ok"),
+            (Sight::Found(&accepted[..]), Some("away"), false, 7, true, "degraded: away"),
+            (Sight::Missing, None, false, 8, true, "degraded: there is no"),
+            (Sight::Found(&refused[..]), None, false, 10, true, "degraded: API servers refuse"),
+            (Sight::Found(&refused[..]), Some("no"), false, 10 + patience, false, "authority; no"),
+            (Sight::Found(&accepted[..]), None, false, 20, true, "[+]registration ok"),
+        ] {
+            let (is_ready, line) = ready(entries, fault, is_settling, at);
+            assert_eq!(is_ready, expected, "at {at}: {line}");
+            assert!(line.contains(says), "at {at}: {line}");
         }
     }
 }

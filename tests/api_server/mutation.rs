@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use fermata_test_cluster::{
-    ControlPlane, http,
+    http,
     wait::{self, Seen},
 };
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
@@ -108,22 +108,6 @@ async fn the_pods_of_a_deployment_are_stored_with_their_drains() {
     for pod in pods {
         assert_eq!((sleep(&pod, "shop"), sleep(&pod, "exporter"), grace(&pod)), (Some(15), Some(5), 75));
     }
-}
-
-/// What the README points to is what an API server accepts.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sample_registration_is_accepted() {
-    let cluster = ControlPlane::shared().await.unwrap();
-    let kubectl = cluster.kubectl().expect("kubectl among the assets");
-    let output = Command::new(kubectl)
-        .args(["create", "--dry-run=server", "--filename"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples/webhook.yaml"))
-        .env("KUBECONFIG", cluster.kubeconfig_path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(said.lines().filter(|line| line.ends_with("created (server dry run)")).count(), 3, "{said}");
 }
 
 /// Older API servers than this one cannot be had here, but Fermata can be told that this is one.

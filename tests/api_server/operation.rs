@@ -1,11 +1,13 @@
 //! Fermata comes and goes; Pods do not suffer.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use fermata_test_cluster::{
     ControlPlane,
     credentials::{Authority, write_private},
     http,
+    mounted::MountedPair,
+    pod_load::{PodFigures, PodLoad},
     wait::{self, Seen},
     webhook::{FailurePolicy, WebhookOptions},
 };
@@ -14,8 +16,7 @@ use serde_json::json;
 
 use crate::{
     balancer::Balancer,
-    load::Load,
-    stage::{Files, STATUS, Stage, pod, serve, serve_with, typed},
+    stage::{Files, STATUS, Stage, judged, pod, serve, serve_with, typed},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,17 +37,14 @@ async fn pods_start_unchanged_while_no_webhook_answers() {
     assert_eq!(stored.spec.unwrap().termination_grace_period_seconds, Some(30));
 }
 
-/// Writes certificate and key where the link points, as the kubelet does with a Secret: a new folder, and then
-/// the link to it is replaced in one go.
-fn publish(folder: &Path, version: u32, authority: &Authority) {
-    let identity = authority.issue_server(&["127.0.0.1"]).unwrap();
-    let data = folder.join(format!("..{version}"));
-    std::fs::create_dir(&data).unwrap();
-    write_private(&data.join("tls.crt"), &identity.certificate).unwrap();
-    write_private(&data.join("tls.key"), &identity.key).unwrap();
-    let link = folder.join("..new");
-    std::os::unix::fs::symlink(&data, &link).unwrap();
-    std::fs::rename(&link, folder.join("..data")).unwrap();
+/// Pods created by four clients at a time.
+fn load(stage: &Stage) -> PodLoad {
+    PodLoad::start(&stage.namespace, 4, &typed(&pod("load", &json!({}))), judged).unwrap()
+}
+
+/// Fails, with the first one, if any Pod has failed.
+fn expect_no_failure(figures: &PodFigures) {
+    assert!(figures.failures().next().is_none(), "{figures}: {:?}", figures.failures().next());
 }
 
 /// The value of a metric without labels, or with exactly these.
@@ -60,21 +58,19 @@ async fn certificates_change_under_load_without_a_failed_review() {
     let cluster = ControlPlane::shared().await.unwrap();
     let files = Files::new();
     let authority = Authority::new("mounted").unwrap();
-    let folder = files.path("tls");
-    std::fs::create_dir(&folder).unwrap();
-    publish(&folder, 0, &authority);
-    let mounted = |name: &str| folder.join("..data").join(name).to_str().unwrap().to_owned();
-    let flags = ["--tls-cert", &mounted("tls.crt"), "--tls-key", &mounted("tls.key")];
-    let fermata = serve_with(cluster, &files, &flags).await;
+    let issue = || authority.issue_server(&["127.0.0.1"]).unwrap();
+    let mounted = MountedPair::create(&files.path("tls"), &issue()).unwrap();
+    let flags = mounted.flags();
+    let fermata = serve_with(cluster, &files, &[&flags[0], &flags[1]]).await;
     let admin = fermata.ports().admin;
     let url = format!("https://127.0.0.1:{}/mutate", fermata.ports().webhook);
     let options =
         WebhookOptions { failure_policy: FailurePolicy::Fail, ..WebhookOptions::new(url, authority.pem()) };
     let stage = Stage::registered(cluster, files, fermata, options).await;
 
-    let load = Load::start(&stage.namespace, 4);
+    let load = load(&stage);
     for version in 1..=5 {
-        publish(&folder, version, &authority);
+        mounted.publish(&issue()).unwrap();
         wait::until("the new certificate", Duration::from_secs(10), async || {
             let reloads = metric(admin, "fermata_certificate_reloads_total{result=\"ok\"}").await;
             Ok(if reloads >= Some(version.into()) {
@@ -87,8 +83,7 @@ async fn certificates_change_under_load_without_a_failed_review() {
         .unwrap();
         load.run(20).await;
     }
-    let (pods, failures) = load.stop().await;
-    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    expect_no_failure(&load.stop().await);
 }
 
 /// One of two leaves while Pods are created. The API server keeps its connections to it open, whatever the
@@ -111,7 +106,7 @@ async fn one_of_two_ends_under_load_without_a_failed_review() {
         WebhookOptions { failure_policy: FailurePolicy::Fail, ..WebhookOptions::new(url, authority.pem()) };
     let stage = Stage::registered(cluster, files, staying, options).await;
 
-    let load = Load::start(&stage.namespace, 4);
+    let load = load(&stage);
     load.run(100).await;
     let admin = leaving.ports().admin;
     leaving.terminate().unwrap();
@@ -128,6 +123,5 @@ async fn one_of_two_ends_under_load_without_a_failed_review() {
     let (code, log) = leaving.ended().await;
     assert_eq!(code, 0, "{log}");
     load.run(100).await;
-    let (pods, failures) = load.stop().await;
-    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    expect_no_failure(&load.stop().await);
 }

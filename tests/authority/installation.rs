@@ -25,8 +25,9 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Config, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -67,9 +68,13 @@ impl Installation {
     }
 
     pub(crate) async fn without(without: Without) -> Self {
+        Self::on(ControlPlane::shared().await.unwrap(), without).await
+    }
+
+    /// On a control plane of its own.
+    pub(crate) async fn on(cluster: &'static ControlPlane, without: Without) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("{NAME}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let cluster = ControlPlane::shared().await.unwrap();
         let client = cluster.client().unwrap();
         let home = cluster.namespace("home", &[], &[]).await.unwrap();
         let labels = [("fermata.dev/inject", "enabled"), ("fermata.test/installation", name.as_str())];
@@ -117,46 +122,69 @@ impl Installation {
         let subject = json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": home }]);
         let group = "rbac.authorization.k8s.io";
         let (role, binding) = (self.home_api::<Role>(), self.home_api::<RoleBinding>());
-        let (cluster_role, cluster_binding) = (
-            Api::<ClusterRole>::all(self.client.clone()),
-            Api::<ClusterRoleBinding>::all(self.client.clone()),
-        );
+        let cluster_binding = Api::<ClusterRoleBinding>::all(self.client.clone());
         if !allowed {
             binding.delete(NAME, &DeleteParams::default()).await.unwrap();
             cluster_binding.delete(&self.name, &DeleteParams::default()).await.unwrap();
             return;
         }
-        put(
-            &role,
-            NAME,
-            json!({ "rules": [{
+        let secret = json!({
             "apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET],
             "verbs": ["get", "list", "watch", "update", "patch", "create"],
-        }] }),
-        )
-        .await;
-        put(
-            &cluster_role,
-            &self.name,
-            json!({ "rules": [
+        });
+        put(&role, NAME, json!({ "rules": [secret] })).await;
+        let reference = json!({ "apiGroup": group, "kind": "Role", "name": NAME });
+        put(&binding, NAME, json!({ "subjects": subject, "roleRef": reference })).await;
+        self.allow_cluster(&["get", "list", "watch", "patch"]).await;
+    }
+
+    /// Gives the rights that the chart gives where the certificate comes from files.
+    pub(crate) async fn allow_reading(&self) {
+        self.allow_cluster(&["get", "list", "watch"]).await;
+    }
+
+    async fn allow_cluster(&self, verbs: &[&str]) {
+        let subject = json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": self.home.name() }]);
+        let reference =
+            json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": self.name });
+        let rules = json!([
             { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "list", "watch"] },
             {
                 "apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
-                "resourceNames": [self.name], "verbs": ["get", "list", "watch", "patch"],
+                "resourceNames": [self.name], "verbs": verbs,
             },
-        ] }),
-        )
-        .await;
-        let reference = json!({ "apiGroup": group, "kind": "Role", "name": NAME });
-        put(&binding, NAME, json!({ "subjects": subject, "roleRef": reference })).await;
-        let reference = json!({ "apiGroup": group, "kind": "ClusterRole", "name": self.name });
-        put(&cluster_binding, &self.name, json!({ "subjects": subject, "roleRef": reference })).await;
+        ]);
+        let cluster_roles = Api::<ClusterRole>::all(self.client.clone());
+        put(&cluster_roles, &self.name, json!({ "rules": rules })).await;
+        let bindings = Api::<ClusterRoleBinding>::all(self.client.clone());
+        put(&bindings, &self.name, json!({ "subjects": subject, "roleRef": reference })).await;
     }
 
     /// The chart's Secret, with data or without.
     pub(crate) async fn make_secret(&self, data: &Value) {
         let secret = json!({ "metadata": { "name": SECRET }, "type": "Opaque", "data": data });
         create(&self.home_api::<Secret>(), secret).await;
+    }
+
+    /// Replaces members of the Secret by text.
+    pub(crate) async fn edit_secret(&self, data: &Value) {
+        let patch = Patch::Merge(json!({ "stringData": data }));
+        self.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Takes all out of the Secret.
+    pub(crate) async fn empty_secret(&self) {
+        let patch = Patch::Merge(json!({ "data": null }));
+        self.secrets().patch(SECRET, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// A client with the rights of Fermata.
+    pub(crate) async fn own_client(&self) -> Client {
+        let kubeconfig = Kubeconfig::read_from(self.scratch.path().join("kubeconfig")).unwrap();
+        let options = KubeConfigOptions::default();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        config.proxy_url = None;
+        Client::try_from(config).unwrap()
     }
 
     pub(crate) fn secrets(&self) -> Api<Secret> {
@@ -205,6 +233,11 @@ impl Installation {
     /// Replaces the configuration, or makes it.
     pub(crate) async fn register(&self, port: u16, failure_policy: &str, bundle: Option<&str>) {
         put(&self.configurations(), &self.name, self.configuration(port, failure_policy, bundle)).await;
+    }
+
+    /// Deletes the configuration.
+    pub(crate) async fn unregister(&self) {
+        self.configurations().delete(&self.name, &DeleteParams::default()).await.unwrap();
     }
 
     /// Lets API servers call that port, and leaves the bundle alone.
@@ -273,16 +306,12 @@ impl Installation {
 
     /// Creates a Pod by dry run; gives whether it was judged, or why it was refused.
     pub(crate) async fn review(&self) -> Result<bool, String> {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": { "name": "probe" },
-            "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
-        }))
-        .unwrap();
-        let params = PostParams { dry_run: true, field_manager: None };
-        let answer = self.pods.pods().unwrap().create(&params, &pod).await;
-        let pod = answer.map_err(|error| error.to_string())?;
-        let annotations: BTreeMap<_, _> = pod.metadata.annotations.unwrap_or_default();
-        Ok(annotations.contains_key("fermata.dev/status"))
+        self.reviewer().review().await
+    }
+
+    /// Who creates Pods by dry run.
+    pub(crate) fn reviewer(&self) -> Reviewer {
+        Reviewer { pods: self.pods.pods().unwrap() }
     }
 
     /// Waits until API servers call it and accept its certificate.
@@ -304,6 +333,27 @@ impl Installation {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), self.home.name())
+    }
+}
+
+/// Who creates Pods by dry run.
+pub(crate) struct Reviewer {
+    pods: Api<Pod>,
+}
+
+impl Reviewer {
+    /// Creates one; gives whether it was judged, or why it was refused.
+    pub(crate) async fn review(&self) -> Result<bool, String> {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": { "name": "probe" },
+            "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
+        }))
+        .unwrap();
+        let params = PostParams { dry_run: true, field_manager: None };
+        let answer = self.pods.create(&params, &pod).await;
+        let pod = answer.map_err(|error| error.to_string())?;
+        let annotations: BTreeMap<_, _> = pod.metadata.annotations.unwrap_or_default();
+        Ok(annotations.contains_key("fermata.dev/status"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The first moments: one replica, several at once, and what may be missing.
 
-use crate::installation::{Installation, eventually, metric, readiness};
+use futures_util::future::join_all;
+
+use crate::installation::{Installation, Without, eventually, metric, readiness, says};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_fills_the_secret_registers_and_is_called() {
@@ -10,6 +12,11 @@ async fn a_replica_fills_the_secret_registers_and_is_called() {
     installation.reviewed().await;
     assert_eq!(installation.bundle().await, installation.secret("ca.crt").await.unwrap());
     assert_eq!(installation.secret("tls.crt").await, installation.secret("ca.crt").await);
+    let log = fermata.process().log();
+    assert!(
+        !log.contains("WARN") && !log.contains("ERROR"),
+        "an ordinary start is no reason to worry: {log}"
+    );
     let (ready, page) = readiness(&fermata).await;
     assert!(ready, "{page}");
     for line in ["[+]tls ok", "[+]authority ok", "[+]registration ok"] {
@@ -29,4 +36,68 @@ async fn a_replica_fills_the_secret_registers_and_is_called() {
         if webhook.failure_policy.as_deref() == Some("Fail") { Ok(()) } else { Err("lost") }
     })
     .await;
+}
+
+/// All see the Secret empty, or missing, at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_start_at_once_agree() {
+    for secret in [false, true] {
+        let installation = Installation::without(Without { secret, ..Without::default() }).await;
+        let replicas = join_all((0..4).map(|_| installation.replica(&[]))).await;
+        let authority = installation.secret("tls.crt").await.unwrap();
+        assert_eq!(installation.secret("ca.crt").await.as_ref(), Some(&authority), "there was never another");
+        assert_eq!(installation.bundle().await, authority);
+        let mut made = 0.0;
+        for fermata in &replicas {
+            made += metric(fermata, "fermata_authority_renewals_total{result=\"ok\"}").await;
+            assert!(
+                (metric(fermata, "fermata_certificate_renewals_total{result=\"ok\"}").await - 1.0).abs()
+                    < 0.1
+            );
+            let failed = metric(fermata, "fermata_authority_renewals_total{result=\"failed\"}").await;
+            assert!(failed < 0.1, "who was late has lost to a conflict and not failed");
+            // The API server calls one after the other by its own address.
+            installation.call(fermata.ports().webhook, "Fail").await;
+            installation.reviewed().await;
+        }
+        assert!((made - 1.0).abs() < 0.1, "{made}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_rights_it_is_unready_with_the_reason_until_it_has_them() {
+    let installation = Installation::without(Without { rights: true, ..Without::default() }).await;
+    let fermata = installation.unready_replica(&[]).await;
+    for line in [
+        "[-]authority failed: cannot follow the Secret",
+        "cannot list resource \"secrets\"",
+        "allow it to the ServiceAccount",
+        "cannot list resource \"mutatingwebhookconfigurations\"",
+    ] {
+        assert!(!says(&fermata, line).await, "{line}");
+    }
+    assert!(
+        fermata.process().log().contains("no certificate can be served yet"),
+        "{}",
+        fermata.process().log()
+    );
+    installation.allow(true).await;
+    assert!(says(&fermata, "\nready").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_registration_it_is_unready_until_there_is_one() {
+    let installation = Installation::without(Without { registration: true, ..Without::default() }).await;
+    let fermata = installation.unready_replica(&[]).await;
+    assert!(!says(&fermata, "there is no MutatingWebhookConfiguration").await);
+    assert!(
+        installation.configurations().get_opt(&installation.name).await.unwrap().is_none(),
+        "it makes none"
+    );
+    installation.register(fermata.ports().webhook, "Fail", None).await;
+    assert!(says(&fermata, "[+]registration ok").await);
+    installation.reviewed().await;
+    // Who uninstalls takes the registration away first; that is no reason to stop.
+    installation.unregister().await;
+    assert!(says(&fermata, "[-]registration degraded: there is no").await);
 }

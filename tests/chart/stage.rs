@@ -1,9 +1,9 @@
 //! Helm, the chart, and a control plane to install it on.
 
-use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, process::Output, sync::LazyLock, time::Duration};
 
 use fermata_test_cluster::{
-    ControlPlane, Helm, TestNamespace,
+    ControlPlane, ControlPlaneOptions, Helm, TestNamespace,
     assets::Binary,
     wait::{self, Seen},
     webhook::OPT_IN_LABEL,
@@ -15,7 +15,8 @@ use kube::{
     discovery::{Discovery, Scope},
 };
 use serde_json::{Value, json};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::process::Command;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The chart's folder.
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/fermata");
@@ -63,6 +64,18 @@ pub(crate) fn is_test(object: &Value) -> bool {
 /// There is one Fermata in a cluster, so those who install one take turns.
 static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
 
+/// The control plane of these tests. Its API server goes straight to a Service's endpoints: there is no kube-proxy that
+/// could bring it anywhere by the Service's own address, and what has no endpoint is known to be away at once.
+static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+
+pub(crate) async fn cluster() -> &'static ControlPlane {
+    let options = ControlPlaneOptions {
+        api_server_args: vec!["--enable-aggregator-routing=true".to_owned()],
+        ..ControlPlaneOptions::default()
+    };
+    CLUSTER.get_or_try_init(|| ControlPlane::start(options)).await.unwrap()
+}
+
 /// A control plane, and the right to have Fermata on it.
 pub(crate) struct Stage {
     pub(crate) cluster: &'static ControlPlane,
@@ -72,13 +85,29 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(binary: Binary) -> Self {
+        Self::on(cluster().await, binary).await
+    }
+
+    /// The same on another control plane.
+    pub(crate) async fn on(cluster: &'static ControlPlane, binary: Binary) -> Self {
         let turn = TURN.lock().await;
-        let cluster = ControlPlane::shared().await.unwrap();
         let helm = Helm::prepare(binary, Some(cluster.kubeconfig_path())).await.unwrap();
         let stage = Self { cluster, helm, _turn: turn };
         // What a test before left that failed is not for this one to stumble over.
         stage.sweep().await;
         stage
+    }
+
+    /// Applies YAML as somebody with kubectl does.
+    pub(crate) async fn kubectl(&self, words: &[&str]) -> Output {
+        let kubectl = self.cluster.kubectl().expect("kubectl among the assets");
+        Command::new(kubectl)
+            .args(words)
+            .env("KUBECONFIG", self.cluster.kubeconfig_path())
+            .env("NO_PROXY", "127.0.0.1")
+            .output()
+            .await
+            .unwrap()
     }
 
     async fn sweep(&self) {
@@ -98,6 +127,12 @@ impl Stage {
     pub(crate) async fn install(&self, release: &str, namespace: &str, flags: &[&str]) -> String {
         let words = [&["install", release, CHART, "--namespace", namespace, "--create-namespace"], flags];
         self.helm.success(&words.concat()).await.unwrap()
+    }
+
+    /// With the values that the release has, and those of the flags.
+    pub(crate) async fn upgrade(&self, release: &str, namespace: &str, flags: &[&str]) {
+        let words = [&["upgrade", release, CHART, "--namespace", namespace], flags].concat();
+        self.helm.success(&words).await.unwrap();
     }
 
     pub(crate) async fn uninstall(&self, release: &str, namespace: &str) {
@@ -127,8 +162,12 @@ impl Stage {
                     continue;
                 }
                 let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-                let list = api.list(&kube::api::ListParams::default().labels(selector)).await.unwrap();
-                for object in list.items {
+                // The API server says "try again" of a resource that it has only just learnt of.
+                let listed = eventually("a list", async || {
+                    let list = kube::api::ListParams::default().labels(selector);
+                    api.list(&list).await.map_err(|error| error.to_string())
+                });
+                for object in listed.await.items {
                     let namespace = match capabilities.scope {
                         Scope::Cluster => String::new(),
                         Scope::Namespaced => format!("{}/", object.namespace().unwrap_or_default()),

@@ -129,7 +129,10 @@ fn a_port_in_use_is_named_with_its_option() {
 #[test]
 fn without_a_certificate_it_says_how_to_get_one() {
     let output = Process::fails(&[]);
-    assert!(output.contains("give --tls-cert and --tls-key, or --tls-self-signed"), "{output}");
+    assert!(
+        output.contains("give --tls-secret, or --tls-cert and --tls-key, or --tls-self-signed"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -5,12 +5,10 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use fermata_core::explain::Explanation;
 
-use super::{
-    screen::Screen,
-    timeline::{Course, Timeline, Track, What, tick, time},
-};
+use super::timeline::{Course, Timeline, Track, What, tick, time};
 use crate::cli::{
     judge::{JudgedPod, Judgement, Verdict},
+    screen::Screen,
     summary,
 };
 

@@ -47,7 +47,7 @@ pub struct CertificateOptions {
     pub tls_self_signed: bool,
 
     /// Host names and addresses that the made certificate is for [default for trials: localhost,127.0.0.1]
-    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = name, requires = "made")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "made")]
     pub tls_name: Vec<String>,
 
     /// Where to write the made authority's certificate, for the webhook's caBundle
@@ -69,11 +69,6 @@ pub struct CertificateOptions {
     pub webhook_configuration: Option<String>,
 }
 
-/// A name that a certificate can hold.
-fn name(text: &str) -> Result<String, &'static str> {
-    if is_name(text) { Ok(text.to_owned()) } else { Err("expected a host name or an IP address") }
-}
-
 /// Where the certificate comes from, and what keeps it fresh.
 pub(super) struct Certificate {
     pub(super) holder: Arc<CertificateHolder>,
@@ -91,6 +86,9 @@ impl Certificate {
         own_namespace: Option<&str>,
         metrics: &Arc<Metrics>,
     ) -> anyhow::Result<Self> {
+        if let Some(other) = options.tls_name.iter().find(|name| !is_name(name)) {
+            bail!("cannot make a certificate for {other:?}; --tls-name takes host names and IP addresses");
+        }
         let configuration = options.webhook_configuration.clone();
         let with = |holder, files, own| Self { holder, files, own, configuration };
         match (options.tls_cert, options.tls_key, options.tls_secret) {

@@ -13,7 +13,7 @@ use super::{
         certificate::CaCertificate,
         lifetime::Lifetime,
         pace::Pace,
-        rotation::Rotation,
+        rotation::{Rotation, unusable},
         secret::{self, Stored},
         writes::{self, Outcome},
     },
@@ -161,7 +161,7 @@ impl SharedAuthority {
     }
 
     /// Says how it is.
-    pub(super) fn report(&mut self, rotation: &Rotation) {
+    pub(super) fn report(&mut self, rotation: &Rotation, now: SystemTime) {
         if let Some(authority) = rotation.authority() {
             self.metrics.authority_expires(authority.certificate().validity().not_after());
         }
@@ -174,7 +174,8 @@ impl SharedAuthority {
             (None, Sight::Found((_, Stored::Broken { reason, .. }))) => {
                 Some(format!("the {place} holds no authority that can be used: {reason}"))
             }
-            (None, Sight::Found((_, Stored::Whole { .. }))) => None,
+            (None, Sight::Found((_, Stored::Whole { authority, .. }))) => unusable(authority, now)
+                .map(|why| format!("the authority of the {place} cannot be used: {why}")),
         };
         let wrong: Vec<String> = wrong.into_iter().chain(self.refused.clone()).collect();
         let wrong = wrong.join("; ");
@@ -189,7 +190,11 @@ impl SharedAuthority {
         } else {
             (self.condition.failed(&wrong), "no certificate can be served yet")
         };
-        if news {
+        // What comes and goes at every start is no news for the log.
+        let is_usual = self.lost.is_none()
+            && self.refused.is_none()
+            && matches!(&self.seen, Sight::Unknown | Sight::Missing | Sight::Found((_, Stored::Empty)));
+        if news && !is_usual {
             tracing::warn!("{wrong}; {what}");
         }
     }

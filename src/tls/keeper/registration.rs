@@ -25,6 +25,8 @@ use crate::{
 /// The registration, as this replica sees it.
 pub(super) struct Registration {
     name: String,
+    /// Whether the authority is an own one, which no system knows by itself.
+    is_own: bool,
     api: Api<MutatingWebhookConfiguration>,
     condition: Arc<Condition>,
     metrics: Arc<Metrics>,
@@ -43,6 +45,7 @@ impl Registration {
     pub(super) fn new(keeper: &Keeper, name: String) -> Self {
         Self {
             name,
+            is_own: keeper.own.is_some(),
             api: Api::all(keeper.client.clone()),
             condition: Arc::clone(&keeper.conditions.registration),
             metrics: Arc::clone(&keeper.metrics),
@@ -64,7 +67,13 @@ impl Registration {
             Sight::Found(configuration) => {
                 let version = configuration.resource_version().unwrap_or_default();
                 if !matches!(self.seen, Sight::Found(_)) || self.version != version {
-                    self.seen = Sight::Found(Entry::all(configuration));
+                    let mut entries = Entry::all(configuration);
+                    if self.is_own {
+                        for entry in &mut entries {
+                            entry.by_system_roots = false;
+                        }
+                    }
+                    self.seen = Sight::Found(entries);
                     self.version = version;
                 }
             }

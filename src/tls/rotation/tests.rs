@@ -280,7 +280,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     /// However late replicas see both objects, and however late API servers see the registration (up to the time
     /// that is given them): once a replica serves what one API server accepts, they all accept it, through renewals

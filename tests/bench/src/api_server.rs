@@ -179,5 +179,5 @@ fn target(control_plane: &ControlPlane) -> anyhow::Result<Target> {
         .with_context(|| format!("expected an address in {url}"))?;
     let authority = control_plane.authority();
     let identity = authority.issue_client("fermata-bench", Some("system:masters"))?;
-    Ok(Target { address, tls: tls::client(authority.der(), Some(&identity))? })
+    Ok(Target::by_address(address, tls::client(authority.der(), Some(&identity))?))
 }

@@ -5,17 +5,13 @@
 
 mod api_server;
 mod closed_loop;
-mod connection;
 mod core_review;
-mod expected;
 mod footprint;
 mod goal;
-mod http_response;
 mod one_core;
 mod pinning;
 mod report;
 mod review_load;
-mod reviews;
 mod setup;
 mod shim;
 mod steady;
@@ -32,6 +28,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use fermata_measure::{machine, measured, process_use};
+use fermata_test_cluster::{
+    reviews::{self, expected},
+    webhook_client::connection,
+};
 
 use crate::{
     core_review::CoreReview,

@@ -116,7 +116,7 @@ impl Subject {
     ///
     /// When the certificate is broken.
     pub(crate) fn target(&self, certificate: &ServerCertificate) -> anyhow::Result<Target> {
-        Ok(Target { address: self.address, tls: tls::client(certificate.authority.der(), None)? })
+        Ok(Target::by_address(self.address, tls::client(certificate.authority.der(), None)?))
     }
 
     /// Ends it.

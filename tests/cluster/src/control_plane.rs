@@ -96,6 +96,7 @@ pub struct ControlPlane {
     // In the order of their ending.
     controller_manager: Option<Process>,
     api_server: Process,
+    api_server_program: Program,
     etcd: Process,
     /// By which the API server is reached that is part of a node.
     forward: Option<Forward>,
@@ -164,7 +165,7 @@ impl ControlPlane {
 
         let etcd = site.start(programs::etcd(&assets, site.scratch.path())?)?;
         let mut attempt = 1;
-        let (api_server, forward, config, version) = loop {
+        let (api_server, api_server_program, forward, config, version) = loop {
             // A node's network is its own, with all ports free.
             let (port, forward) = match &site.enclosure {
                 Some(enclosure) => {
@@ -174,11 +175,11 @@ impl ControlPlane {
                 None => (ports::free()?, None),
             };
             let program = programs::api_server(&assets, &site, &credentials, port, options)?;
-            let api_server = site.start(program)?;
+            let api_server = site.start(program.clone())?;
             let seen_at = forward.as_ref().map_or(port, |forward| forward.address().port());
             let config = client_config(&credentials, &format!("https://127.0.0.1:{seen_at}"))?;
             match ready(&config, deadline, &etcd, &api_server).await {
-                Ok(version) => break (api_server, forward, config, version),
+                Ok(version) => break (api_server, program, forward, config, version),
                 Err(_) if attempt < ports::ATTEMPTS && ports::was_taken(&api_server.log()) => attempt += 1,
                 Err(error) => return Err(error),
             }
@@ -190,6 +191,7 @@ impl ControlPlane {
         let mut control_plane = Self {
             controller_manager: None,
             api_server,
+            api_server_program,
             etcd,
             forward,
             site,
@@ -289,6 +291,26 @@ impl ControlPlane {
     #[must_use]
     pub fn api_server(&self) -> &Process {
         &self.api_server
+    }
+
+    /// Ends the API server alone; its port is then closed, and its data stay.
+    ///
+    /// # Errors
+    ///
+    /// When it is still there after KILL.
+    pub async fn stop_api_server(&self) -> anyhow::Result<()> {
+        self.api_server.stop().await.map(drop)
+    }
+
+    /// Starts the API server again, on the same port and the same data, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not get ready; somebody else may have taken its port meanwhile.
+    pub async fn start_api_server(&mut self) -> anyhow::Result<()> {
+        self.api_server = self.site.start(self.api_server_program.clone())?;
+        let deadline = Instant::now() + START_BOUND;
+        ready(&self.config, deadline, &self.etcd, &self.api_server).await.map(drop)
     }
 
     /// Makes a namespace with a name of its own and waits until Pods can be created in it.

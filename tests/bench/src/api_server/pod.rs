@@ -179,7 +179,7 @@ mod tests {
         let as_it_was = PodLoad::new(address, "nobody", false);
         let with_ending = PodLoad::new(address, "webhook", true);
         let check = |load: &PodLoad, status, body: &Value| {
-            load.check(0, &Response { status, body: &answer(body) }).is_ok()
+            load.check(0, &Response { status, body: &answer(body), close: false }).is_ok()
         };
         assert!(check(&as_it_was, 201, &pod()) && check(&with_ending, 201, &mutated()));
         assert!(!check(&as_it_was, 201, &mutated()) && !check(&with_ending, 201, &pod()));

@@ -350,10 +350,9 @@ async fn go_version(module: &Module) -> anyhow::Result<String> {
 fn cold_build(binary: Binary) -> Duration {
     Duration::from_secs(match binary {
         Binary::KubeApiserver => 240,
-        Binary::Etcd | Binary::KubeControllerManager => 60,
+        Binary::Etcd | Binary::KubeControllerManager | Binary::Kubelet | Binary::Containerd => 60,
         Binary::Kubectl => 20,
         Binary::Helm | Binary::Helm3 => 120,
-        Binary::Kubelet | Binary::Containerd => 60,
         Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => 10,
     })
 }

@@ -25,6 +25,9 @@ const JOIN: &str = include_str!("join.sh");
 /// How long the namespaces may take to be furnished.
 const FURNISH_BOUND: Duration = Duration::from_secs(20);
 
+/// How long the kernel may take to end all that is inside.
+const END_BOUND: Duration = Duration::from_secs(20);
+
 /// The node's namespaces, held open by the process that it is made of.
 #[derive(Debug)]
 pub(crate) struct Enclosure {
@@ -95,7 +98,7 @@ impl Enclosure {
     ///
     /// It becomes the program itself, so that signals to it work.
     pub(crate) fn in_network(&self, program: Program) -> Program {
-        self.entering(program, vec![format!("--net=/proc/{}/ns/net", self.init)])
+        entering(program, vec![format!("--net=/proc/{}/ns/net", self.init), "--".to_owned()])
     }
 
     /// The program with all of the node's namespaces. A signal reaches `nsenter` only; such a program ends with the
@@ -103,7 +106,7 @@ impl Enclosure {
     pub(crate) fn in_all(&self, program: Program) -> Program {
         let mut enter = self.enter();
         enter.extend(["--", "/bin/sh", "-c", JOIN, "join"].map(str::to_owned));
-        self.entering(program, enter)
+        entering(program, enter)
     }
 
     /// A command line that runs another inside.
@@ -118,9 +121,21 @@ impl Enclosure {
         Forward::open(self.init, to)
     }
 
-    /// Ends all that is inside.
+    /// Ends all that is inside, and waits until it is gone.
     pub(crate) async fn stop(&self) -> anyhow::Result<()> {
-        self.process.stop().await.map(drop)
+        self.process.stop().await?;
+        // The kernel ends process 1 when `unshare` is gone, and lets it go when it has seen to all others. Then it is at
+        // most a zombie, for whoever reaps orphans on this machine.
+        let status = format!("/proc/{}/status", self.init);
+        wait::until("the node's processes to end", END_BOUND, async || {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+            Ok(match state.map(str::trim) {
+                Some(state) if !state.starts_with(['Z', 'X']) => Seen::NotYet(state.to_owned()),
+                _ => Seen::Yes(()),
+            })
+        })
+        .await
     }
 
     fn enter(&self) -> Vec<String> {
@@ -128,13 +143,11 @@ impl Enclosure {
         args.extend(["--net", "--mount", "--pid", "--cgroup", "--ipc", "--uts"].map(str::to_owned));
         args
     }
+}
 
-    fn entering(&self, program: Program, mut enter: Vec<String>) -> Program {
-        if !enter.iter().any(|arg| arg == "--") {
-            enter.push("--".to_owned());
-        }
-        enter.push(program.path.display().to_string());
-        enter.extend(program.args);
-        Program { path: "nsenter".into(), args: enter, ..program }
-    }
+/// The program, by way of `nsenter` with these arguments.
+fn entering(program: Program, mut enter: Vec<String>) -> Program {
+    enter.push(program.path.display().to_string());
+    enter.extend(program.args);
+    Program { path: "nsenter".into(), args: enter, ..program }
 }

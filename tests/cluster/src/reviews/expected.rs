@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use crate::reviews::Sample;
 
 /// How long a container goes on serving, in seconds.
-pub(crate) const DRAIN: i64 = 15;
+pub const DRAIN: i64 = 15;
 
 /// The annotation that reports what was done.
-pub(crate) const STATUS: &str = "fermata.dev/status";
+pub const STATUS: &str = "fermata.dev/status";
 
 /// The answer that one review must get.
 #[derive(Debug)]
-pub(crate) struct Expected {
+pub struct Expected {
     uid: String,
     before: Value,
     after: Value,
@@ -52,7 +52,7 @@ impl Expected {
     /// # Errors
     ///
     /// When the review has no Pod as it should.
-    pub(crate) fn of(sample: &Sample) -> anyhow::Result<Self> {
+    pub fn of(sample: &Sample) -> anyhow::Result<Self> {
         let mut review: Value = serde_json::from_slice(&sample.body)?;
         let before = review["request"]["object"].take();
         let mut after = before.clone();
@@ -77,7 +77,7 @@ impl Expected {
     /// # Errors
     ///
     /// When it is another than this one.
-    pub(crate) fn check(&self, answer: &[u8]) -> anyhow::Result<()> {
+    pub fn check(&self, answer: &[u8]) -> anyhow::Result<()> {
         self.right_answer(answer)
             .with_context(|| format!("a wrong answer to {}: {}", self.uid, String::from_utf8_lossy(answer)))
     }

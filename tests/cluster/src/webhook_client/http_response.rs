@@ -7,7 +7,7 @@ const MAX_HEADERS: usize = 32;
 
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
+pub enum Body {
     /// By `Content-Length`.
     Sized(usize),
     /// By an empty chunk.
@@ -16,13 +16,15 @@ pub(crate) enum Body {
 
 /// The head of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub struct Head {
     /// The status code.
-    pub(crate) status: u16,
+    pub status: u16,
     /// How many bytes the head takes.
-    pub(crate) length: usize,
+    pub length: usize,
     /// How to read on.
-    pub(crate) body: Body,
+    pub body: Body,
+    /// Whether the server means to close the connection after it.
+    pub close: bool,
 }
 
 /// Reads the head of a response; nothing if it has not all come yet.
@@ -30,25 +32,28 @@ pub(crate) struct Head {
 /// # Errors
 ///
 /// When it is not HTTP, or does not say how long its body is.
-pub(crate) fn head(received: &[u8]) -> anyhow::Result<Option<Head>> {
+pub fn head(received: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(length) = response.parse(received)? else {
         return Ok(None);
     };
     let status = response.code.context("expected a status code")?;
+    let (mut body, mut close) = (None, false);
     for header in response.headers.iter() {
-        let body = if header.name.eq_ignore_ascii_case("content-length") {
-            Body::Sized(std::str::from_utf8(header.value)?.parse()?)
+        if header.name.eq_ignore_ascii_case("content-length") {
+            body = Some(Body::Sized(std::str::from_utf8(header.value)?.parse()?));
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             ensure!(header.value.eq_ignore_ascii_case(b"chunked"), "expected no other encoding than chunked");
-            Body::Chunked
-        } else {
-            continue;
-        };
-        return Ok(Some(Head { status, length, body }));
+            body = Some(Body::Chunked);
+        } else if header.name.eq_ignore_ascii_case("connection") {
+            close |= header.value.eq_ignore_ascii_case(b"close");
+        }
     }
-    bail!("a response with status {status} does not say how long its body is")
+    let Some(body) = body else {
+        bail!("a response with status {status} does not say how long its body is");
+    };
+    Ok(Some(Head { status, length, body, close }))
 }
 
 /// Puts the chunks of a body together; says whether that was all of it.
@@ -58,7 +63,7 @@ pub(crate) fn head(received: &[u8]) -> anyhow::Result<Option<Head>> {
 /// # Errors
 ///
 /// When this is no chunked body, or something follows it.
-pub(crate) fn unchunk(mut received: &[u8], body: &mut Vec<u8>) -> anyhow::Result<bool> {
+pub fn unchunk(mut received: &[u8], body: &mut Vec<u8>) -> anyhow::Result<bool> {
     body.clear();
     loop {
         let Ok(size) = httparse::parse_chunk_size(received) else {
@@ -88,7 +93,9 @@ mod tests {
     #[test]
     fn a_head_tells_how_long_the_body_is() -> anyhow::Result<()> {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-        assert_eq!(head(answer)?, Some(Head { status: 200, length: 38, body: Body::Sized(2) }));
+        assert_eq!(head(answer)?, Some(Head { status: 200, length: 38, body: Body::Sized(2), close: false }));
+        let answer = b"HTTP/1.1 200 OK\r\nConnection: Close\r\ncontent-length: 2\r\n\r\n{}";
+        assert_eq!(head(answer)?.map(|head| head.close), Some(true));
         let answer = b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(head(answer)?.map(|head| head.body), Some(Body::Chunked));
         assert_eq!(head(b"HTTP/1.1 200 OK\r\ncontent-le")?, None);

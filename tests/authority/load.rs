@@ -5,12 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use fermata_test_cluster::namespace::TestNamespace;
-use kube::api::PostParams;
-use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::stage::{judged, pod, typed};
+use crate::installation::{Installation, Reviewer, eventually};
 
 /// A load that runs until it is stopped.
 pub(crate) struct Load {
@@ -21,20 +18,17 @@ pub(crate) struct Load {
 
 impl Load {
     /// Starts that many clients, each creating one Pod after the other.
-    pub(crate) fn start(namespace: &TestNamespace, clients: usize) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let done = Arc::new(AtomicUsize::new(0));
+    pub(crate) fn start(installation: &Installation, clients: usize) -> Self {
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut set = JoinSet::new();
         for _ in 0..clients {
-            let pods = namespace.pods().unwrap();
-            let (stop, done) = (stop.clone(), done.clone());
+            let reviewer: Reviewer = installation.reviewer();
+            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
             set.spawn(async move {
-                let dry_run = PostParams { dry_run: true, field_manager: None };
-                let pod = typed(&pod("load", &json!({})));
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = pods.create(&dry_run, &pod).await;
-                    if !judged(&answer) {
+                    let answer = reviewer.review().await;
+                    if answer != Ok(true) {
                         failures.push(format!("{answer:?}"));
                     }
                     done.fetch_add(1, Ordering::Relaxed);
@@ -48,9 +42,11 @@ impl Load {
     /// Waits until that many more Pods have been answered.
     pub(crate) async fn run(&self, pods: usize) {
         let until = self.done.load(Ordering::Relaxed) + pods;
-        while self.done.load(Ordering::Relaxed) < until {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        eventually("more Pods", async || {
+            let done = self.done.load(Ordering::Relaxed);
+            if done >= until { Ok(()) } else { Err(format!("{done} of {until}")) }
+        })
+        .await;
     }
 
     /// Stops, and gives the number of Pods and what was wrong with any of them.

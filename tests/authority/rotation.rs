@@ -1,0 +1,88 @@
+//! Renewals of certificates and of their authority, seconds apart, while Pods are created.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use fermata::tls;
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::{
+    installation::{Installation, metric, readiness},
+    load::Load,
+};
+
+/// Greets a replica as an API server would that knows this bundle.
+async fn greet(port: u16, bundle: &str) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
+        roots.add(authority.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// Six times each: twelve new certificates, and an authority in between. API servers keep their connections, and greet rarely. So both replicas are greeted anew all the time besides, by
+/// clients that know the newest bundle and by clients that know the one of a second ago.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_certificates_and_an_authority_change_without_a_failed_review() {
+    let installation = Installation::new().await;
+    let lifetimes = ["--tls-authority-lifetime", "16s", "--tls-certificate-lifetime", "4s"];
+    let one = installation.replica(&lifetimes).await;
+    let other = installation.replica(&lifetimes).await;
+    let ports = [one.ports().webhook, other.ports().webhook];
+    installation.call(ports[0], "Fail").await;
+    installation.reviewed().await;
+    let first = installation.filled(None).await;
+
+    let load = Load::start(&installation, 2);
+    let mut bundles = VecDeque::new();
+    let mut greetings = 0;
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let renewals = "fermata_certificate_renewals_total{result=\"ok\"}";
+    loop {
+        let now = Instant::now();
+        bundles.push_back((now, installation.bundle().await));
+        while bundles.get(1).is_some_and(|(at, _)| *at + Duration::from_secs(1) <= now) {
+            bundles.pop_front();
+        }
+        for port in ports {
+            for (_, bundle) in [bundles.front().unwrap(), bundles.back().unwrap()] {
+                let greeted = greet(port, bundle).await;
+                assert_eq!(greeted, Ok(()), "greeting {greetings}, {port} of {ports:?}");
+                greetings += 1;
+            }
+        }
+        let has_turned = installation.secret("tls.crt").await.is_some_and(|newest| newest != first);
+        let changed = metric(&one, renewals).await.min(metric(&other, renewals).await) - 1.0;
+        if has_turned && changed > 5.5 {
+            break;
+        }
+        assert!(now < deadline, "{}", readiness(&one).await.1);
+        // The API server calls now the one and now the other, each time by a new connection.
+        installation.call(ports[greetings / 4 % 2], "Fail").await;
+    }
+    let (pods, failures) = load.stop().await;
+    println!("{pods} Pods, {greetings} greetings");
+    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    for replica in [&one, &other] {
+        let (ready, page) = readiness(replica).await;
+        assert!(ready, "{page}");
+        assert!(metric(replica, "fermata_tls_handshake_failures_total").await < 0.5);
+    }
+    assert!(!one.process().log().contains("expires soon"), "{}", one.process().log());
+}

@@ -1,0 +1,142 @@
+//! Values that are refused, each with the way out.
+
+use fermata_test_cluster::Helm;
+
+use crate::stage::{CHART, HELMS, offline, template};
+
+/// Values that are wrong by themselves, and a word of the answer.
+const MISSPELT: &[(&str, &str)] = &[
+    ("replica=3", "'replica'"),
+    ("image.registy=x", "'registy'"),
+    ("webhook.failPolicy=Fail", "'failPolicy'"),
+    ("metrics.serviceMonitor.enable=true", "'enable'"),
+    ("config.defaults.drian=20s", "'drian'"),
+    ("config.limits.maxDrian=20s", "'maxDrian'"),
+    ("podDisruptionBudget.minavailable=1", "'minavailable'"),
+    ("replicas=0", "/replicas"),
+    ("replicas=two", "/replicas"),
+    ("webhook.timeoutSeconds=0", "/webhook/timeoutSeconds"),
+    ("webhook.timeoutSeconds=31", "/webhook/timeoutSeconds"),
+    ("webhook.failurePolicy=ignore", "/webhook/failurePolicy"),
+    ("webhook.reinvocationPolicy=Always", "/webhook/reinvocationPolicy"),
+    ("webhook.matchConditions[0].name=x", "'expression'"),
+    ("tls.mode=selfsigned", "/tls/mode"),
+    ("tls.selfSigned.authorityLifetime=1y", "/tls/selfSigned/authorityLifetime"),
+    ("tls.certManager.duration=90d", "/tls/certManager/duration"),
+    ("config.onInvalid=refuse", "/config/onInvalid"),
+    ("config.limits.maxDrain=-5s", "/config/limits/maxDrain"),
+    ("config.images.nginx.command=nginx", "'command'"),
+    ("image.digest=1234", "/image/digest"),
+    ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+    ("image.repository=Fermata", "/image/repository"),
+    ("imagePullSecrets[0]=regcred", "/imagePullSecrets/0"),
+    ("podDisruptionBudget.maxUnavailable=half", "/podDisruptionBudget/maxUnavailable"),
+    ("drainSeconds=10s", "/drainSeconds"),
+    ("hostNetwork.port=70000", "/hostNetwork/port"),
+    ("service.type=ExternalName", "/service/type"),
+    ("networkPolicy.apiServerCidrs[0]=192.0.2.10", "/networkPolicy/apiServerCidrs/0"),
+    ("priorityClass.value=2000000000", "/priorityClass/value"),
+    ("metrics.prometheusRule.certificateDays=0", "/metrics/prometheusRule/certificateDays"),
+    ("podLabels.team=1", "/podLabels/team"),
+];
+
+/// Values that contradict each other, and words of the answer.
+const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
+    (&["tls.mode=files", "tls.caBundle=x"], &["needs tls.secretName", "or use tls.mode selfSigned"]),
+    (&["tls.mode=files", "tls.secretName=x"], &["needs tls.caBundle", "--set-file tls.caBundle=ca.crt"]),
+    (&["tls.mode=files", "tls.secretName=x", "tls.caBundle=LS0t"], &["no certificate in PEM", "--set-file"]),
+    (
+        &[
+            "tls.mode=files",
+            "tls.secretName=x",
+            "tls.caBundle=-----BEGIN CERTIFICATE----- -----BEGIN PRIVATE KEY-----",
+        ],
+        &["holds a private key", "certificates alone"],
+    ),
+    (&["tls.caBundle=x"], &["tls.mode is selfSigned", "leave tls.caBundle out"]),
+    (&["tls.mode=certManager", "tls.caBundle=x"], &["tls.mode is certManager", "leave tls.caBundle out"]),
+    (&["tls.secretName=x"], &["tls.secretName is for", "fermata-authority", "set tls.mode"]),
+    (
+        &["tls.mode=certManager", "tls.selfSigned.certificateLifetime=1h"],
+        &["tls.selfSigned has settings", "leave them out"],
+    ),
+    (&["tls.certManager.issuerRef.name=x"], &["tls.mode is selfSigned", "use tls.mode certManager"]),
+    (
+        &["tls.mode=certManager", "tls.certManager.issuerRef.kind=ClusterIssuer"],
+        &["ClusterIssuer, but which one", "Set tls.certManager.issuerRef.name"],
+    ),
+    (&["replicas=1", "webhook.failurePolicy=Fail"], &["use replicas 2 or more"]),
+    (&["drainSeconds=30"], &["terminationGracePeriodSeconds 30 is too short", "use at least 36"]),
+    (&["drainSeconds=10", "terminationGracePeriodSeconds=15"], &["use at least 16"]),
+    (&["podDisruptionBudget.minAvailable=1", "podDisruptionBudget.maxUnavailable=1"], &["leave one out"]),
+    (&["podDisruptionBudget.maxUnavailable=0"], &["could ever be drained", "use maxUnavailable 1"]),
+    (&["podDisruptionBudget.minAvailable=2"], &["lets none of 2 replicas go"]),
+    (&["podDisruptionBudget.minAvailable=100%"], &["lets none of 2 replicas go"]),
+    (&["priorityClass.create=true", "priorityClassName=high"], &["names high", "use one of the two"]),
+    (&["serviceAccount.create=false"], &["set serviceAccount.name"]),
+    (
+        &["hostNetwork.enabled=true", "hostNetwork.port=9000", "hostNetwork.adminPort=9000"],
+        &["both 9000", "two ports"],
+    ),
+    (&["hostNetwork.enabled=true", "networkPolicy.enabled=true"], &["networkPolicy does nothing"]),
+    (&["metrics.serviceMonitor.enabled=true", "metrics.podMonitor.enabled=true"], &["enable one"]),
+    (
+        &["webhook.namespaceSelector.matchLabels.fermata\\.dev/inject=x"],
+        &["sets to enabled itself", "leave it out"],
+    ),
+];
+
+async fn refusal(helm: &Helm, settings: &[&str]) -> String {
+    let flags: Vec<&str> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+    helm.refusal(&template(&flags)).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"))
+}
+
+#[tokio::test]
+async fn a_value_that_is_not_there_or_cannot_be_is_refused_by_name() {
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        for (setting, named) in MISSPELT {
+            let answer = refusal(&helm, &[setting]).await;
+            assert!(answer.contains("schema") && answer.contains(named), "{setting}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_contradiction_is_refused_with_the_way_out() {
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        for (settings, words) in CONTRADICTIONS {
+            let answer = refusal(&helm, settings).await;
+            for word in *words {
+                assert!(answer.contains(word), "{settings:?}: {word:?} is not in {answer}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_system_s_namespaces_are_refused() {
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
+            let words = ["template", "fermata", CHART, "--kube-version", "1.36.0", "--namespace", namespace];
+            let answer = helm.refusal(&words).await.unwrap();
+            assert!(answer.contains(namespace) && answer.contains("--namespace fermata"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kubernetes_that_is_too_old_is_refused() {
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        let answer = helm.refusal(&template(&["--kube-version", "1.26.9"])).await.unwrap();
+        assert!(answer.contains("1.27.0"), "{answer}");
+        let condition = "webhook.matchConditions[0]";
+        let (name, expression) = (format!("{condition}.name=x"), format!("{condition}.expression=true"));
+        let flags = ["--kube-version", "1.27.3", "--set", &name, "--set-string", &expression];
+        let answer = helm.refusal(&template(&flags)).await.unwrap();
+        assert!(answer.contains("needs Kubernetes 1.28") && answer.contains("objectSelector"), "{answer}");
+    }
+}

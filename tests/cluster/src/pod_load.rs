@@ -1,0 +1,130 @@
+//! Pods created by dry run through a real API server, over and over, with every answer looked at.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use crate::namespace::TestNamespace;
+
+/// One Pod that was created.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// When it was asked for.
+    pub begun: Instant,
+    /// How long it took.
+    pub took: Duration,
+    /// What was wrong with the answer, if anything was.
+    pub failure: Option<String>,
+}
+
+/// A load that runs until it is stopped.
+#[derive(Debug)]
+pub struct PodLoad {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+    clients: JoinSet<Vec<Created>>,
+}
+
+impl PodLoad {
+    /// Starts that many clients, each creating one Pod after the other. `right` says whether an answer shows that the
+    /// webhook has had its say.
+    ///
+    /// # Errors
+    ///
+    /// When called outside a runtime's context.
+    pub fn start(
+        namespace: &TestNamespace,
+        clients: usize,
+        pod: &Pod,
+        right: fn(&kube::Result<Pod>) -> bool,
+    ) -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let done = Arc::new(AtomicUsize::new(0));
+        let mut set = JoinSet::new();
+        for _ in 0..clients {
+            let pods = namespace.pods()?;
+            let (stop, done, pod) = (stop.clone(), done.clone(), pod.clone());
+            set.spawn(async move {
+                let dry_run = PostParams { dry_run: true, field_manager: None };
+                let mut all = Vec::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let begun = Instant::now();
+                    let answer = pods.create(&dry_run, &pod).await;
+                    let failure = (!right(&answer)).then(|| format!("{answer:?}"));
+                    all.push(Created { begun, took: begun.elapsed(), failure });
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+                all
+            });
+        }
+        Ok(Self { stop, done, clients: set })
+    }
+
+    /// Waits until that many more Pods have been answered.
+    pub async fn run(&self, pods: usize) {
+        let until = self.done.load(Ordering::Relaxed) + pods;
+        while self.done.load(Ordering::Relaxed) < until {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Stops, and gives what became of each Pod.
+    pub async fn stop(self) -> PodFigures {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut created = self.clients.join_all().await.concat();
+        created.sort_by_key(|pod| pod.begun);
+        PodFigures { created }
+    }
+}
+
+/// What became of the Pods of a load, in the order in which they were asked for.
+#[derive(Debug)]
+pub struct PodFigures {
+    /// All of them.
+    pub created: Vec<Created>,
+}
+
+impl PodFigures {
+    /// What was wrong with those that went wrong.
+    pub fn failures(&self) -> impl Iterator<Item = &str> {
+        self.created.iter().filter_map(|pod| pod.failure.as_deref())
+    }
+
+    /// How long after a moment the next Pod was answered rightly.
+    #[must_use]
+    pub fn next_right_after(&self, moment: Instant) -> Option<Duration> {
+        let later = self.created.iter().filter(|pod| pod.begun >= moment && pod.failure.is_none());
+        later.map(|pod| pod.begun + pod.took - moment).min()
+    }
+}
+
+impl fmt::Display for PodFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut times: Vec<_> =
+            self.created.iter().filter(|pod| pod.failure.is_none()).map(|pod| pod.took).collect();
+        times.sort();
+        let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
+        write!(
+            f,
+            "created {}, ok {}, failed {}, p50 {:.1?}, p99 {:.1?}, max {:.1?}",
+            self.created.len(),
+            times.len(),
+            self.failures().count(),
+            at(50),
+            at(99),
+            times.last().copied().unwrap_or_default(),
+        )
+    }
+}

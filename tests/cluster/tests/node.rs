@@ -1,0 +1,237 @@
+//! A whole node: Pods run on it, and nothing is left of it.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "node/rest.rs"]
+mod rest;
+#[path = "node/skip.rs"]
+mod skip;
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use fermata_test_cluster::{
+    Image, Node, NodeOptions, Scratch, http,
+    node::{self, BUSYBOX},
+    process::{Process, Program, Signal},
+    wait::{self, Seen},
+};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::{
+    Api,
+    api::{DeleteParams, LogParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde_json::json;
+
+use crate::rest::Rest;
+
+const BOUND: Duration = Duration::from_mins(1);
+
+/// Whether a node can be had here; a test that cannot be run is counted.
+fn possible() -> bool {
+    match node::check() {
+        Ok(()) => true,
+        Err(error) => {
+            skip::skip(&format!("no node: {error:#}"));
+            false
+        }
+    }
+}
+
+fn pod(name: &str, container: &serde_json::Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": { "name": name, "labels": { "app": name } },
+        "spec": { "terminationGracePeriodSeconds": 20, "containers": [container] },
+    }))
+    .unwrap()
+}
+
+async fn until_ready(pods: &Api<Pod>, name: &str) -> anyhow::Result<Pod> {
+    wait::until(&format!("the Pod {name} to be ready"), BOUND, async || {
+        let pod = pods.get(name).await?;
+        let status = pod.status.clone().unwrap_or_default();
+        let ready = status.conditions.iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True");
+        Ok(if ready { Seen::Yes(pod) } else { Seen::NotYet(format!("{status:?}")) })
+    })
+    .await
+}
+
+async fn until_gone(pods: &Api<Pod>, name: &str) -> anyhow::Result<()> {
+    wait::until(&format!("the Pod {name} to be gone"), BOUND, async || {
+        Ok(match pods.get_opt(name).await? {
+            Some(_) => Seen::NotYet("it is there".to_owned()),
+            None => Seen::Yes(()),
+        })
+    })
+    .await
+}
+
+/// Everything that users of the node rely on, on one node for the sake of time.
+#[tokio::test]
+async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<()> {
+    if !possible() {
+        return Ok(());
+    }
+    let node = Node::start(NodeOptions::default()).await?;
+    let own = Image::busybox("fermata.test/own:1")?.file("/www/index.html", 0o644, "hello\n").user(65532);
+    node.load(&own).await?;
+
+    let client = node.client()?;
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let services: Api<Service> = Api::default_namespaced(client.clone());
+    let server = json!({
+        "name": "app",
+        "image": own.name(),
+        "command": ["/bin/sh", "-c", "echo serving; trap 'echo stopped; exit 0' TERM; httpd -p 8080 -h /www; \
+                                      while :; do sleep 0.1; done"],
+        "ports": [{ "containerPort": 8080 }],
+        "readinessProbe": { "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 },
+        "lifecycle": { "preStop": { "sleep": { "seconds": 2 } } },
+        "securityContext": { "runAsNonRoot": true, "readOnlyRootFilesystem": true },
+    });
+    pods.create(&PostParams::default(), &pod("web", &server)).await?;
+    let service: Service = serde_json::from_value(json!({
+        "metadata": { "name": "web" },
+        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
+    }))?;
+    let service = services.create(&PostParams::default(), &service).await?;
+    until_ready(&pods, "web").await?;
+
+    // From outside the node, by the Service's address.
+    let address = service.spec.and_then(|spec| spec.cluster_ip).context("expected an address")?;
+    let forward = node.forward(SocketAddr::new(address.parse()?, 80))?;
+    let url = format!("http://{}/", forward.address());
+    wait::until("an answer of the Service", BOUND, async || {
+        Ok(match http::get(&url).await {
+            Ok(answer) if answer.status == 200 => {
+                assert_eq!(answer.body, "hello\n");
+                Seen::Yes(())
+            }
+            Ok(answer) => Seen::NotYet(format!("{}", answer.status)),
+            Err(error) => Seen::NotYet(format!("{error:#}")),
+        })
+    })
+    .await?;
+
+    // And from another Pod.
+    let visitor = json!({
+        "name": "visitor",
+        "image": BUSYBOX,
+        "command": ["/bin/wget", "-qO-", format!("http://{address}/")],
+    });
+    let mut visitor = pod("visitor", &visitor);
+    visitor.spec.as_mut().unwrap().restart_policy = Some("Never".to_owned());
+    pods.create(&PostParams::default(), &visitor).await?;
+    wait::until("the visitor's log", BOUND, async || {
+        Ok(match pods.logs("visitor", &LogParams::default()).await {
+            Ok(log) if log == "hello\n" => Seen::Yes(()),
+            Ok(log) => Seen::NotYet(log),
+            Err(error) => Seen::NotYet(error.to_string()),
+        })
+    })
+    .await?;
+
+    assert_eq!(pods.logs("web", &LogParams::default()).await?, "serving\n");
+    let kubectl = node.control_plane().kubectl().context("expected kubectl")?;
+    let exec = tokio::process::Command::new(kubectl)
+        .arg("--kubeconfig")
+        .arg(node.kubeconfig_path())
+        .args(["exec", "web", "--", "id", "-u"])
+        .output()
+        .await?;
+    assert_eq!(String::from_utf8_lossy(&exec.stdout), "65532\n", "{}", String::from_utf8_lossy(&exec.stderr));
+    assert!(node.run(&["/bin/sh", "-c", "ls /sys/fs/cgroup"]).await.is_ok());
+
+    // The endpoint goes at once, the Pod serves on for as long as its hook sleeps, and only then is told to stop.
+    let deleted = Instant::now();
+    pods.delete("web", &DeleteParams::default()).await?;
+    until_gone(&pods, "web").await?;
+    let took = deleted.elapsed();
+    assert!(took >= Duration::from_secs(2), "gone after {took:?}, before its preStop hook was done");
+    assert!(took < Duration::from_secs(15), "gone after {took:?}: it had to be killed");
+
+    let rest = Rest::of(&node);
+    assert!(!rest.left().is_empty(), "the test does not see what is there");
+    node.stop().await?;
+    assert_eq!(rest.left(), Vec::<String>::new());
+    Ok(())
+}
+
+/// Two at the same time have the same addresses, and the end of one is not felt by the other. One is dropped.
+#[tokio::test]
+async fn nodes_side_by_side_do_not_disturb_each_other() -> anyhow::Result<()> {
+    if !possible() {
+        return Ok(());
+    }
+    let (one, other) = tokio::join!(Node::start(NodeOptions::default()), Node::start(NodeOptions::default()));
+    let (one, other) = (one?, other?);
+    let sleeper = pod("sleeper", &json!({ "name": "app", "image": BUSYBOX }));
+    for node in [&one, &other] {
+        let pods: Api<Pod> = Api::default_namespaced(node.client()?);
+        pods.create(&PostParams::default(), &sleeper).await?;
+    }
+    for node in [&one, &other] {
+        until_ready(&Api::default_namespaced(node.client()?), "sleeper").await?;
+    }
+    let rest = Rest::of(&one);
+    drop(one);
+    rest.until_nothing_is_left(BOUND).await?;
+
+    let pods: Api<Pod> = Api::default_namespaced(other.client()?);
+    let again = pod("again", &json!({ "name": "app", "image": BUSYBOX }));
+    pods.create(&PostParams::default(), &again).await?;
+    until_ready(&pods, "again").await?;
+    let restarts = pods.get("sleeper").await?.status.and_then(|status| status.container_statuses);
+    assert_eq!(restarts.context("expected a status")?[0].restart_count, 0);
+    other.stop().await
+}
+
+/// The harness cannot clean up after itself when it is killed: what watches over it has to.
+#[tokio::test]
+async fn after_kill_9_of_the_harness_nothing_of_a_node_is_left() -> anyhow::Result<()> {
+    if !possible() {
+        return Ok(());
+    }
+    let outer = Scratch::create()?;
+    let scratch = tempfile::Builder::new().prefix("fermata-killed-").tempdir()?;
+    let harness = Process::start(
+        &outer,
+        Program {
+            name: "node".to_owned(),
+            path: env!("CARGO_BIN_EXE_fermata-test-cluster").into(),
+            args: vec!["node".to_owned(), format!("--scratch={}", scratch.path().display())],
+            env: Vec::new(),
+            grace: BOUND,
+        },
+    )?;
+    wait::until("the node to be up", 2 * BOUND, async || {
+        harness.check_running()?;
+        let log = harness.log();
+        Ok(if log.contains("Ctrl-C stops it") { Seen::Yes(()) } else { Seen::NotYet(log) })
+    })
+    .await?;
+    // With a Pod on it, there are container processes, mounts, a network device and cgroups below the Pod's.
+    let kubeconfig = Kubeconfig::read_from(scratch.path().join("kubeconfig"))?;
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let pods: Api<Pod> = Api::default_namespaced(config.try_into()?);
+    let sleeper = pod("sleeper", &json!({ "name": "app", "image": BUSYBOX }));
+    pods.create(&PostParams::default(), &sleeper).await?;
+    until_ready(&pods, "sleeper").await?;
+
+    let rest = Rest::in_scratch(scratch.path());
+    for kind in ["process", "cgroup", "network namespace", "folder"] {
+        let left = rest.left();
+        assert!(left.iter().any(|thing| thing.starts_with(kind)), "no {kind} is among {left:?}");
+    }
+    harness.signal(Signal::Kill)?;
+    assert_eq!(harness.exited().await, 128 + 9);
+    rest.until_nothing_is_left(BOUND).await?;
+    // It is gone already, and so it should be.
+    scratch.close().ok();
+    outer.remove().await
+}
