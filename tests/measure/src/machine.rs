@@ -42,6 +42,12 @@ impl Machine {
         }
     }
 
+    /// Processor and memory, in a few words.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        format!("{} cores, {:.0} GiB", self.cores, self.memory_gib)
+    }
+
     /// The table of the report.
     #[must_use]
     pub fn markdown(&self, kubernetes: Option<&str>) -> String {

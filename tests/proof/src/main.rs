@@ -1,16 +1,27 @@
 //! `make proof`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand};
+use fermata_measure::machine::Machine;
 use fermata_proof::{
     cell::Cell,
     load,
-    run::{Outcome, Outcomes, run},
+    report::Report,
+    run::{Outcome, Outcomes, RATE, run},
     stage::{Builds, Stage},
+    summary::Summary,
 };
 use fermata_test_cluster::node;
 use futures_util::{StreamExt as _, stream};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Shows on a real node what becomes of requests when Pods end, without Fermata and with it
 #[derive(Debug, Parser)]
@@ -41,6 +52,12 @@ struct Experiment {
     /// The folder with the images of `make images`
     #[arg(long, value_name = "DIR", default_value = "target/images")]
     images: PathBuf,
+    /// The executable whose version is named in the report
+    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-gnu/release/fermata")]
+    fermata: PathBuf,
+    /// Run once what the README quotes, and fail where it does not hold; writes no report
+    #[arg(long)]
+    quick: bool,
     /// Cells to run, by a part of their names, such as rollout/graceful; may be given several times
     #[arg(long, value_name = "PART")]
     only: Vec<String>,
@@ -50,46 +67,73 @@ struct Experiment {
     /// How many cells to run side by side
     #[arg(long, default_value_t = 4)]
     parallel: usize,
+    /// Where to write proof.md, proof.json and proof.svg [default: docs for a whole run, else nowhere]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     match cli.command {
-        Some(Command::Load { proxy, rate }) => load::generate(proxy, rate).await?,
-        None => Box::pin(cli.experiment.run()).await?,
+        Some(Command::Load { proxy, rate }) => load::generate(proxy, rate).await.map(|()| ExitCode::SUCCESS),
+        None => Box::pin(cli.experiment.run()).await,
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl Experiment {
-    async fn run(self) -> anyhow::Result<()> {
-        node::check()?;
+    async fn run(self) -> anyhow::Result<ExitCode> {
+        if let Err(why) = node::check() {
+            let required = env::var_os("FERMATA_REQUIRE_ALL").is_some_and(|value| value == "1");
+            ensure!(self.quick && !required, "{why:#}");
+            eprintln!("SKIPPED: {why:#}");
+            return Ok(ExitCode::SUCCESS);
+        }
         let started = Instant::now();
+        let machine = Machine::look(&self.fermata);
         let builds = Builds { app: std::path::absolute(&self.app)?, images: std::path::absolute(&self.images)? };
-        let stage = Stage::start(&builds).await?;
-        println!("the node is ready, with Fermata on it; {:.1} s", started.elapsed().as_secs_f64());
-        let mut runs = Vec::new();
-        for round in 0..self.rounds.max(1) {
-            let cells = Cell::all().into_iter().filter(|cell| round == 0 || cell.is_quoted());
-            runs.extend(cells.filter(|cell| self.wants(cell)));
-        }
-        let mut outcomes = Outcomes::new();
-        let mut running = stream::iter(runs)
-            .map(|cell| {
-                let stage = &stage;
-                async move { (cell, run(stage, cell).await) }
-            })
-            .buffer_unordered(self.parallel.max(1));
-        while let Some((cell, outcome)) = running.next().await {
-            let outcome = outcome?;
-            println!("{}", in_short(cell, &outcome));
-            outcomes.entry(cell).or_default().push(outcome);
-        }
-        drop(running);
+        let Some(stage) = unless_stopped(Stage::start(&builds)).await? else { return Ok(stopped()) };
+        println!("the node is ready, with Fermata on it, after {:.1} s", started.elapsed().as_secs_f64());
+        let kubernetes = stage.node.control_plane().server_version().to_string();
+        let Some(outcomes) = unless_stopped(self.run_cells(&stage)).await? else { return Ok(stopped()) };
         stage.stop().await?;
         println!("everything is taken away; {:.0} s in all", started.elapsed().as_secs_f64());
-        Ok(())
+
+        let cells: Vec<Summary> =
+            outcomes.into_iter().map(|(cell, outcomes)| Summary::new(cell, outcomes)).collect();
+        let broken: Vec<String> = cells.iter().filter_map(Summary::broken_promise).collect();
+        let report = Report { machine, kubernetes, rate: RATE, parallel: self.parallel, cells };
+        let whole = !self.quick && self.only.is_empty();
+        if let Some(folder) = self.output.as_deref().or(whole.then_some(Path::new("docs"))) {
+            report.write(folder)?;
+            println!("written to {}", folder.join("proof.md").display());
+        }
+        for promise in &broken {
+            eprintln!("does not hold: {promise}");
+        }
+        Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn run_cells(&self, stage: &Stage) -> anyhow::Result<Outcomes> {
+        let rounds = if self.quick { 1 } else { self.rounds.max(1) };
+        let mut runs = Vec::new();
+        for round in 0..rounds {
+            let cells = Cell::all().into_iter().filter(|cell| cell.is_quoted() || (round == 0 && !self.quick));
+            runs.extend(cells.filter(|cell| self.wants(cell)));
+        }
+        let count = runs.len();
+        let mut outcomes = Outcomes::new();
+        let mut running = stream::iter(runs)
+            .map(async |cell| (cell, run(stage, cell).await))
+            .buffer_unordered(self.parallel.max(1));
+        let mut done = 0;
+        while let Some((cell, outcome)) = running.next().await {
+            let outcome = outcome?;
+            done += 1;
+            println!("{done}/{count} {}", in_short(cell, &outcome));
+            outcomes.entry(cell).or_default().push(outcome);
+        }
+        Ok(outcomes)
     }
 
     fn wants(&self, cell: &Cell) -> bool {
@@ -98,16 +142,38 @@ impl Experiment {
     }
 }
 
+/// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.
+async fn unless_stopped<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        done = work => done.map(Some),
+        _ = terminate.recv() => Ok(None),
+        _ = interrupt.recv() => Ok(None),
+    }
+}
+
+/// What a shell reports of a program that Ctrl-C has ended.
+fn stopped() -> ExitCode {
+    eprintln!("stopped before it was done; everything it had started is removed");
+    ExitCode::from(130)
+}
+
 fn in_short(cell: Cell, outcome: &Outcome) -> String {
     let Outcome { tally, causes, .. } = outcome;
-    format!(
-        "{cell}: {} sent, {} failed {:?}, p99 {:.0} ms, longest ending {:.1} s, {} killed {:?}",
-        tally.sent,
+    let mut text = format!(
+        "{cell}: {} of {} failed, p99 {:.0} ms, longest ending {:.1} s, {} killed",
         tally.failures(),
-        tally.failed,
+        tally.sent,
         tally.latency.p99,
         outcome.longest_ending(),
         outcome.killed(),
-        causes.0
-    )
+    );
+    for (failure, count) in &tally.failed {
+        text += &format!("; {count} times {failure}");
+    }
+    for (cause, count) in &causes.0 {
+        text += &format!("\n    {count} times {cause}");
+    }
+    text
 }
