@@ -126,14 +126,16 @@ impl Cell {
         cells
     }
 
-    /// Whether the README quotes it: the rolling restarts, without anything and with all that Fermata has, and the default
-    /// for the application that needs no more.
+    /// Whether the README quotes it: rolling restarts behind a proxy that keeps connections, without anything and with all
+    /// that Fermata has; and all that is said of the graceful server, which is to lose nothing.
     #[must_use]
     pub fn is_quoted(&self) -> bool {
+        let is_graceful = self.app == App::Graceful;
         self.disturbance == Disturbance::Rollout
+            && (self.upstream == Upstream::Kept || is_graceful)
             && match self.treatment {
                 Treatment::Nothing | Treatment::Shim => true,
-                Treatment::Fermata => self.app == App::Graceful,
+                Treatment::Fermata => is_graceful,
                 Treatment::HandWritten => false,
             }
     }

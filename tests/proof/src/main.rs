@@ -124,7 +124,7 @@ impl Experiment {
         let count = runs.len();
         let mut outcomes = Outcomes::new();
         let mut running = stream::iter(runs)
-            .map(async |cell| (cell, run(stage, cell).await))
+            .map(async |cell| (cell, run_twice(stage, cell).await))
             .buffer_unordered(self.parallel.max(1));
         let mut done = 0;
         while let Some((cell, outcome)) = running.next().await {
@@ -139,6 +139,18 @@ impl Experiment {
     fn wants(&self, cell: &Cell) -> bool {
         let name = cell.to_string();
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part))
+    }
+}
+
+/// Runs a cell, and once more where the run was void: on a busy machine it may be that something was not ready in time.
+/// Requests that fail because Pods end never make a run void.
+async fn run_twice(stage: &Stage, cell: Cell) -> anyhow::Result<Outcome> {
+    match run(stage, cell).await {
+        Err(error) => {
+            println!("a run is void and done again: {error:#}");
+            run(stage, cell).await
+        }
+        outcome => outcome,
     }
 }
 

@@ -46,6 +46,8 @@ pub struct Proxy {
     process: Child,
     folder: PathBuf,
     address: SocketAddr,
+    /// How much of its log is not about the load.
+    told_before: usize,
 }
 
 impl Proxy {
@@ -67,13 +69,27 @@ impl Proxy {
             .stdin(Stdio::null())
             .spawn()
             .context("failed to start nginx")?;
-        Ok(Self { process, folder, address })
+        Ok(Self { process, folder, address, told_before: 0 })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// From now on its log tells of the load; before, the way to the Pods was not there yet.
+    ///
+    /// # Errors
+    ///
+    /// When its log cannot be read.
+    pub fn listen(&mut self) -> anyhow::Result<()> {
+        self.told_before = self.log()?.len();
+        Ok(())
+    }
+
+    fn log(&self) -> anyhow::Result<String> {
+        fs::read_to_string(self.folder.join("error.log")).context("failed to read the log of nginx")
     }
 
     /// Ends it, and gives the causes that it wrote down.
@@ -84,10 +100,10 @@ impl Proxy {
     pub async fn finish(mut self, node: &Node) -> anyhow::Result<Causes> {
         let file = self.folder.join("nginx.conf").display().to_string();
         let log = self.folder.join("error.log");
-        let errors = fs::read_to_string(&log)?;
+        let errors = self.log()?;
         node.run(&[NGINX, "-e", &log.display().to_string(), "-c", &file, "-s", "stop"]).await?;
         self.process.wait().await?;
-        Ok(Causes::read(&errors))
+        Ok(Causes::read(errors.get(self.told_before..).unwrap_or_default()))
     }
 }
 

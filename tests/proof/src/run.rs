@@ -98,8 +98,9 @@ impl Scene<'_> {
         let names: Vec<String> = before.iter().map(ResourceExt::name_any).collect();
 
         let node = &self.stage.node;
-        let proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream).await?;
+        let mut proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream).await?;
         let load = Load::start(node, proxy.address(), RATE).await?;
+        proxy.listen()?;
         sleep(BEFORE).await;
         let endings = Endings::watch(self.api());
         let disturbed_at = load.sent_for();
