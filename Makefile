@@ -21,6 +21,11 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 	@cargo build --locked --package fermata --package fermata-test-cluster
 	@$(TARGET)/debug/fermata-test-cluster try $(if $(filter-out 0,$(KEEP)),--keep) --fermata $(TARGET)/debug/fermata
 
+.PHONY: cluster
+cluster: prerequisites node-packages images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux)
+	@cargo build --locked --package fermata-test-cluster
+	@$(TARGET)/debug/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata
+
 .PHONY: test
 test: prerequisites lint assets peers node-packages ## Run all tests, those on a real API server and on real servers included
 	@all=0; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then all=1; fi; \

@@ -19,6 +19,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// All checks of `fermata check`, as a table for the documentation.
+pub use check::catalogue::markdown as checks_markdown;
 pub use exit::Exit;
 use grammar::{Arguments, Command};
 

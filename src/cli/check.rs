@@ -77,7 +77,8 @@ async fn findings(options: &CheckOptions) -> anyhow::Result<Vec<Finding>> {
 
 /// Looks once.
 async fn look(reached: &Reached, scope: Scope<'_>) -> Vec<Finding> {
-    match gather::gather(reached, scope).await {
+    // On the heap: what is asked at the same time makes a large future.
+    match Box::pin(gather::gather(reached, scope)).await {
         Ok(facts) => judge::judge(&facts),
         Err(reason) => judge::unreachable(&reason),
     }

@@ -44,7 +44,7 @@ impl Exit {
         (Self::Failed, "the program itself failed"),
     ];
 
-    /// The code of [`check`](super::check) for an installation that is not well: the same as for a Pod that would be
+    /// The code of `check` for an installation that is not well: the same as for a Pod that would be
     /// changed.
     pub const NOT_WELL: Self = Self::Changed;
 
@@ -76,7 +76,8 @@ impl Exit {
 }
 
 fn lines(meanings: &[(Exit, &'static str)]) -> String {
-    meanings.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code())).collect()
+    let lines = meanings.iter().map(|(exit, meaning)| format!("  {}  {meaning}\n", exit.code()));
+    lines.collect::<Vec<_>>().concat()
 }
 
 impl From<Exit> for ExitCode {

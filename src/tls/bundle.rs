@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn garbage_is_seen_and_the_rest_is_read() {
-        let made = Authority::generate(SystemTime::now(), Duration::from_secs(60)).unwrap();
+        let made = Authority::generate(SystemTime::now(), Duration::from_mins(1)).unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (text, count, has_garbage) in [
             (String::new(), 0, false),

@@ -1,5 +1,5 @@
 //! Keeps the authority, the certificate and the registration in order for as long as the program runs: sees, asks
-//! [`Rotation`](super::rotation::Rotation) what to do, does it.
+//! [`Rotation`] what to do, does it.
 
 mod authority;
 mod registration;

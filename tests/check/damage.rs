@@ -49,7 +49,7 @@ async fn no_namespace_has_opted_in() {
     let checked = stage.check(&["--probe-namespace", "kube-system"]);
     checked.assert("pod-patched", "failed", "kube-system is never touched");
     let checked = stage.check(&["--probe-namespace", "nowhere"]);
-    checked.assert("pod-patched", "skipped", "not found");
+    checked.assert("pod-patched", "failed", "not found");
 }
 
 /// An authority that has expired, and the certificate of nobody.

@@ -59,7 +59,7 @@ async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, admin: u16, a
 }
 
 /// Plays the scheduler and the kubelet: the Pods get a node each, and are ready or not.
-async fn settle(stage: &Stage, own: &TestNamespace, count: usize, states: &[(&str, Value)]) {
+async fn settle(stage: &Stage, own: &TestNamespace, count: usize, played: &[(&str, Value)]) {
     let pods: Api<Pod> = Api::namespaced(stage.client.clone(), own.name());
     let found = wait::until("the Pods of the Deployment", BOUND, async || {
         let found = pods.list(&ListParams::default()).await?.items;
@@ -72,7 +72,7 @@ async fn settle(stage: &Stage, own: &TestNamespace, count: usize, states: &[(&st
     .await
     .unwrap();
     let address = address();
-    for (pod, (node, status)) in found.iter().zip(states) {
+    for (pod, (node, state)) in found.iter().zip(played) {
         let path = format!("/api/v1/namespaces/{}/pods/{}", own.name(), pod.name_any());
         let binding = json!({
             "apiVersion": "v1",
@@ -81,7 +81,7 @@ async fn settle(stage: &Stage, own: &TestNamespace, count: usize, states: &[(&st
             "target": { "apiVersion": "v1", "kind": "Node", "name": node },
         });
         stage.create(&format!("{path}/binding"), &binding).await;
-        let mut status = status.clone();
+        let mut status = state.clone();
         status["podIP"] = address.to_string().into();
         status["podIPs"] = json!([{ "ip": address }]);
         stage.merge(&format!("{path}/status"), &json!({ "status": status })).await;

@@ -1,6 +1,6 @@
 //! The checks: one closed list for the judgement, the output, `--help` and the documentation.
 
-use serde::{Serialize, Serializer};
+use std::fmt::Write;
 
 /// What a check is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ macro_rules! checks {
         /// One check. Its id is stable: scripts and documentation name it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Check {
-            $(#[doc = $title] $variant,)*
+            $(#[doc = concat!("`", $id, "`")] $variant,)*
         }
 
         impl Check {
@@ -119,16 +119,29 @@ checks! {
     PodsCovered, Namespaces, "pods-covered", "their Pods have their endings", "list namespaces, list pods";
 }
 
-impl Serialize for Check {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.id())
+/// All checks as a table for the documentation.
+#[must_use]
+pub fn markdown() -> String {
+    let mut table =
+        String::from("| id | group | well means that | needs to be permitted |\n|---|---|---|---|\n");
+    for check in Check::ALL {
+        let needs = if check.needs().is_empty() { "nothing" } else { check.needs() };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {} | {needs} |",
+            check.id(),
+            check.group().as_str(),
+            check.title()
+        );
     }
+    table
 }
 
 /// All checks as a list for `--help`.
 pub(in crate::cli) fn help() -> String {
     let lines = Check::ALL.iter().map(|check| format!("  {:<27}  {}\n", check.id(), check.title()));
-    format!("Checks:\n{}", lines.collect::<String>())
+    format!("Checks:\n{}", lines.collect::<Vec<_>>().concat())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ mod handshake;
 mod probe;
 mod replicas;
 
-use std::{error::Error, fmt::Debug, future::Future, time::Duration, time::SystemTime};
+use std::{error::Error, fmt::Debug, future::Future, net::IpAddr, time::Duration, time::SystemTime};
 
 use fermata_core::opt_in;
 use k8s_openapi::{
@@ -64,7 +64,7 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
         chosen.metadata.labels.as_ref()?.get("app.kubernetes.io/instance").map(String::as_str)
     });
     let selector = registered::selector(instance);
-    let ((deployments, secret), replicas, budgets, found, endpoints, handshake, probe, coverage) = tokio::join!(
+    let ((deployments, secret), replicas, budgets, (found, handshake), endpoints, probe, coverage) = tokio::join!(
         async {
             let Some(own) = own else { return (None, None) };
             let deployments = list::<Deployment>(client, own, &selector).await;
@@ -85,16 +85,21 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
         },
         async { Some(list::<PodDisruptionBudget>(client, own?, "").await) },
         async {
-            let service = service?;
-            let services: Api<Service> = Api::namespaced(client.clone(), &service.namespace);
-            Some(ask("get services", services.get_opt(&service.name)).await)
+            let found = match service {
+                Some(service) => {
+                    let services: Api<Service> = Api::namespaced(client.clone(), &service.namespace);
+                    Some(ask("get services", services.get_opt(&service.name)).await)
+                }
+                None => None,
+            };
+            let handshake = handshake::handshake(target, cluster_ip(found.as_ref())).await;
+            (found, handshake)
         },
         async {
             let service = service?;
             let selector = format!("kubernetes.io/service-name={}", service.name);
             Some(list::<EndpointSlice>(client, &service.namespace, &selector).await)
         },
-        handshake::handshake(target),
         probe::probe(client, scope.probe_namespace, &opted_in, own, webhook),
         async {
             let opted_in = opted_in.as_ref().ok()?;
@@ -117,6 +122,12 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
         registrations,
         opted_in,
     })
+}
+
+/// The address of a Service, unless it is headless.
+fn cluster_ip(found: Option<&Fact<Option<Service>>>) -> Option<String> {
+    let service = found?.as_ref().ok()?.as_ref()?;
+    service.spec.as_ref()?.cluster_ip.clone().filter(|address| address.parse::<IpAddr>().is_ok())
 }
 
 async fn api_server(reached: &Reached) -> Result<ApiServer, String> {

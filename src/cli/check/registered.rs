@@ -67,7 +67,7 @@ mod tests {
 
     use super::{choose, secret};
 
-    fn configuration(name: &str, labels: Value, webhook: &str, target: Value) -> Value {
+    fn configuration(name: &str, labels: &Value, webhook: &str, target: &Value) -> Value {
         json!({
             "metadata": { "name": name, "labels": labels },
             "webhooks": [{ "name": webhook, "clientConfig": target, "admissionReviewVersions": ["v1"], "sideEffects": "None" }],
@@ -81,14 +81,14 @@ mod tests {
         let url = json!({ "url": "https://127.0.0.1:1/mutate" });
         let all = || {
             [
-                configuration("c", json!({}), "pods.fermata.dev", url.clone()),
-                configuration("b", fermata.clone(), "x.example.com", service("one")),
-                configuration("a", fermata.clone(), "pods.fermata.dev", service("two")),
+                configuration("c", &json!({}), "pods.fermata.dev", &url),
+                configuration("b", &fermata, "x.example.com", &service("one")),
+                configuration("a", &fermata, "pods.fermata.dev", &service("two")),
                 configuration(
                     "z",
-                    json!({ "app.kubernetes.io/name": "mesh" }),
+                    &json!({ "app.kubernetes.io/name": "mesh" }),
                     "mesh.example.com",
-                    service("one"),
+                    &service("one"),
                 ),
             ]
             .map(|value| serde_json::from_value(value).unwrap())

@@ -1,5 +1,6 @@
-//! `fermata-test-cluster`: a control plane to try things on by hand.
+//! `fermata-test-cluster`: a control plane, or a whole node, to try things on by hand.
 
+mod cluster;
 mod trial;
 
 use std::{
@@ -38,9 +39,15 @@ enum Command {
         /// An absent or empty directory to use instead of a temporary one; it is removed in the end
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
-        /// An image to load, an OCI archive under a name; may be given several times
-        #[arg(long = "image", value_name = "NAME=FILE", value_parser = image)]
-        images: Vec<(String, PathBuf)>,
+    },
+    /// Start a whole node, install Fermata on it with Helm, print how to reach it, and remove all on Ctrl-C
+    Cluster {
+        /// The folder with `fermata.oci.tar` and `fermata-shim.oci.tar`, as `make images` leaves them
+        #[arg(long, value_name = "DIR")]
+        images: PathBuf,
+        /// The chart's folder
+        #[arg(long, value_name = "DIR")]
+        chart: PathBuf,
     },
     /// Show Fermata at work: apply a sample Deployment and print what became of its Pods
     Try {
@@ -79,7 +86,8 @@ const INTERRUPTED: u8 = 130;
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let finished = match command {
         Command::Assets { node } => assets(node).await?,
-        Command::Node { scratch, images } => Box::pin(run_node(scratch, &images)).await?,
+        Command::Node { scratch } => Box::pin(run_node(scratch)).await?,
+        Command::Cluster { images, chart } => Box::pin(show_cluster(&images, &chart)).await?,
         Command::Try { fermata, keep } => Box::pin(show(&fermata, keep)).await?,
         Command::Up { scratch, api_server_args } => {
             up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await?
@@ -90,12 +98,6 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// `NAME=FILE`.
-fn image(text: &str) -> Result<(String, PathBuf), String> {
-    let (name, file) = text.split_once('=').ok_or("expected NAME=FILE")?;
-    Ok((name.to_owned(), PathBuf::from(file)))
 }
 
 async fn assets(node: bool) -> anyhow::Result<Option<()>> {
@@ -138,36 +140,36 @@ async fn up(options: ControlPlaneOptions) -> anyhow::Result<Option<()>> {
     control_plane.stop().await.map(Some)
 }
 
-async fn run_node(scratch: Option<PathBuf>, images: &[(String, PathBuf)]) -> anyhow::Result<Option<()>> {
+async fn run_node(scratch: Option<PathBuf>) -> anyhow::Result<Option<()>> {
     node::check()?;
     let started = Instant::now();
     let options = NodeOptions {
         control_plane: ControlPlaneOptions { scratch, ..ControlPlaneOptions::default() },
         ..NodeOptions::default()
     };
-    let work = async {
-        let node = Node::start(options).await?;
-        for (name, file) in images {
-            node.load_image(file, name).await?;
-        }
-        Ok(node)
-    };
-    let Some(node) = unless_stopped(work).await? else { return Ok(None) };
+    let Some(node) = unless_stopped(Node::start(options)).await? else { return Ok(None) };
     println!(
         "a node with Kubernetes {} is ready after {:.1} s",
         node.control_plane().server_version(),
         started.elapsed().as_secs_f64()
     );
-    println!("export KUBECONFIG={}", node.kubeconfig_path().display());
-    if let Some(kubectl) = node.control_plane().kubectl() {
-        println!("kubectl: {}", kubectl.display());
-    }
-    println!("image:   {} is there to be run", node::BUSYBOX);
-    println!("enter:   nsenter --target {} --net --mount --pid --cgroup --ipc --uts", node.init());
-    println!("logs:    {}", node.scratch().path().display());
+    cluster::print_how_to_reach(&node);
     println!("Ctrl-C stops it and removes everything.");
     told_to_stop().await?;
     node.stop().await.map(Some)
+}
+
+async fn show_cluster(images: &Path, chart: &Path) -> anyhow::Result<Option<()>> {
+    node::check()?;
+    let Some(cluster) = Box::pin(unless_stopped(cluster::Cluster::start(images, chart))).await? else {
+        return Ok(None);
+    };
+    cluster.print();
+    println!("\nCtrl-C stops it and removes everything.");
+    told_to_stop().await?;
+    Box::pin(cluster.stop()).await?;
+    println!("\nEverything is stopped and removed.");
+    Ok(Some(()))
 }
 
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.

@@ -21,15 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where API servers call, and the name that they expect there.
 struct Target {
+    /// The name, of a Service or in a URL.
     host: String,
+    /// The address to connect to, where it is known: that of a Service is found without a name server.
+    address: Option<String>,
     port: u16,
 }
 
 /// Calls what is registered.
 ///
 /// The name of a Service and its address mean something inside the cluster alone. Elsewhere the same address may be
-/// another machine's, so that is not tried.
-pub(super) async fn handshake(registered: Option<&WebhookClientConfig>) -> Handshake {
+/// another machine's, so that is not tried. API servers do not ask a name server for a Service's address but take the
+/// `clusterIP` of the Service itself, given here; where that is not known, its name has to do.
+pub(super) async fn handshake(
+    registered: Option<&WebhookClientConfig>,
+    cluster_ip: Option<String>,
+) -> Handshake {
     let Some(registered) = registered else {
         return Handshake::NotTried("nothing is registered".to_owned());
     };
@@ -38,7 +45,7 @@ pub(super) async fn handshake(registered: Option<&WebhookClientConfig>) -> Hands
             return Handshake::NotTried("the Service can only be called inside the cluster".to_owned());
         }
         let port = service.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
-        Target { host: format!("{}.{}.svc", service.name, service.namespace), port }
+        Target { host: format!("{}.{}.svc", service.name, service.namespace), address: cluster_ip, port }
     } else {
         match target(registered.url.as_deref().unwrap_or_default()) {
             Some(target) => target,
@@ -58,13 +65,14 @@ pub(super) async fn handshake(registered: Option<&WebhookClientConfig>) -> Hands
 
 fn target(url: &str) -> Option<Target> {
     let url: Uri = url.parse().ok()?;
-    Some(Target { host: url.host()?.to_owned(), port: url.port_u16().unwrap_or(443) })
+    Some(Target { host: url.host()?.to_owned(), address: None, port: url.port_u16().unwrap_or(443) })
 }
 
 async fn call(target: &Target) -> anyhow::Result<Vec<Vec<u8>>> {
     // An IPv6 address stands in brackets in a URL, and without them elsewhere.
     let host = target.host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, target.port)).await?;
+    let address = target.address.as_deref().unwrap_or(host);
+    let stream = TcpStream::connect((address, target.port)).await?;
     let provider = tls::provider();
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?

@@ -80,8 +80,13 @@ fn refused(webhook: Option<&MutatingWebhook>, namespace: &str, code: u16, messag
             "this may be a fault of Fermata or of another mutating webhook; please report it with the Namespace's annotations",
         );
     }
+    let another = "--probe-namespace names another Namespace to try one in";
+    // A Namespace that is not there, or was made a moment ago and gets its ServiceAccount in the next.
+    if code == 404 || message.contains("error looking up service account") {
+        return Finding::failed(CHECK, format!("no Pod can be created in {namespace}: {message}"), another);
+    }
     Finding {
-        hint: Some("--probe-namespace names another Namespace to try one in".to_owned()),
+        hint: Some(another.to_owned()),
         ..Finding::skipped(CHECK, format!("{namespace} takes no such Pod: {message}"))
     }
 }

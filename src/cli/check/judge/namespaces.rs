@@ -36,7 +36,7 @@ pub(super) fn judge(facts: &Facts) -> [Finding; 2] {
         ];
     }
     let more = if opted_in.truncated { "at least " } else { "" };
-    let message = format!("{more}{}: {}", names.len(), few(names.iter().copied()));
+    let message = format!("{more}{} ({})", names.len(), few(names.iter().copied()));
     [Finding::ok(Check::NamespacesOptedIn, message), covered(facts.coverage.as_ref())]
 }
 

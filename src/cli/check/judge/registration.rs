@@ -54,24 +54,21 @@ fn missing(registrations: &Registrations, namespace: Option<&str>) -> Finding {
         let message = format!("{} has no webhooks, so that nothing is called", empty.name_any());
         return Finding::failed(check, message, INSTALL);
     }
-    match (registrations.others.first(), namespace) {
-        (Some(_), Some(namespace)) => {
-            let others = registrations.others.iter().map(|other| {
-                let webhook = other.webhooks.iter().flatten().next();
-                format!("{}, which calls {}", other.name_any(), webhook.map_or("nothing".to_owned(), called))
-            });
-            let message = format!(
-                "none calls a Service in {namespace}, but there is {}",
-                others.collect::<Vec<_>>().join("; ")
-            );
-            Finding::failed(check, message, "give the --namespace of the installation, or leave it out")
-        }
-        _ => {
-            let message = "no MutatingWebhookConfiguration has the label app.kubernetes.io/name=fermata or the webhook \
-                           pods.fermata.dev, so that no Pod is changed";
-            Finding::failed(check, message, INSTALL)
-        }
+    if registrations.others.is_empty() {
+        let message = "no MutatingWebhookConfiguration has the label app.kubernetes.io/name=fermata or the webhook \
+                       pods.fermata.dev, so that no Pod is changed";
+        return Finding::failed(check, message, INSTALL);
     }
+    let others = registrations.others.iter().map(|other| {
+        let webhook = other.webhooks.iter().flatten().next();
+        format!("{}, which calls {}", other.name_any(), webhook.map_or("nothing".to_owned(), called))
+    });
+    let message = format!(
+        "none calls a Service in {}, but there is {}",
+        namespace.unwrap_or_default(),
+        others.collect::<Vec<_>>().join("; ")
+    );
+    Finding::failed(check, message, "give the --namespace of the installation, or leave it out")
 }
 
 /// What a webhook calls.

@@ -146,9 +146,9 @@ fn unready(replica: &Replica) -> String {
             .or(waiting.and_then(|waiting| waiting.message.clone()));
         return message.map_or(reason.to_owned(), |message| format!("{reason} ({})", message.trim()));
     }
-    let conditions = status.conditions.iter().flatten().filter(|condition| condition.status == "False");
+    let mut conditions = status.conditions.iter().flatten().filter(|condition| condition.status == "False");
     let message =
-        conditions.filter_map(|condition| condition.message.clone().or(condition.reason.clone())).next();
+        conditions.find_map(|condition| condition.message.clone().or_else(|| condition.reason.clone()));
     message.unwrap_or_else(|| status.phase.clone().unwrap_or_else(|| "no reason given".to_owned()))
 }
 

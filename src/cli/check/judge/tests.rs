@@ -174,6 +174,15 @@ fn what_came_back_is_looked_at_and_not_only_the_status() {
             "denied the request",
         ),
         (
+            Probe::Refused {
+                namespace: "shop".into(),
+                code: 403,
+                message: "error looking up service account shop/default".into(),
+            },
+            State::Failed,
+            "no Pod can be created in shop",
+        ),
+        (
             Probe::NoAnswer { namespace: "shop".into(), error: "nothing within 15 s".into() },
             State::Failed,
             "nothing within 15 s",
@@ -262,7 +271,7 @@ fn a_budget_that_lets_nothing_go_is_told_from_a_good_one() {
 #[test]
 fn labels_on_namespaces_that_are_never_touched_count_for_nothing() {
     let finding = find(&facts(), Check::NamespacesOptedIn);
-    assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1: shop"));
+    assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1 (shop)"));
     let namespaces = vec![typed(json!({ "name": "fermata" }))];
     let facts = Facts { opted_in: Ok(OptedIn { namespaces, truncated: false }), ..facts() };
     let finding = find(&facts, Check::NamespacesOptedIn);

@@ -115,6 +115,23 @@ impl Image {
         Ok(self.file(path, 0o755, content))
     }
 
+    /// With a program of this machine and the libraries that it needs, each where it is here.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be found or read.
+    pub fn dynamic_program(self, path: &str, program: &Path) -> anyhow::Result<Self> {
+        let list = Command::new("ldd").arg(program).output().context("failed to run ldd")?;
+        let mut image = self.program(path, program)?;
+        // `libc.so.6 => /lib/.../libc.so.6 (0x...)`, and the loader without an arrow. A static program has no such lines.
+        for line in String::from_utf8_lossy(&list.stdout).lines() {
+            if let Some(library) = line.split_whitespace().find(|word| word.starts_with('/')) {
+                image = image.program(library, Path::new(library))?;
+            }
+        }
+        Ok(image)
+    }
+
     /// With a symbolic link.
     #[must_use]
     pub fn link(self, path: &str, target: &str) -> Self {
