@@ -64,10 +64,7 @@ impl Steady {
         };
         warm_up.run(&server, &load).await?;
         let seconds = setup.effort.open_loop.as_secs();
-        let open_loop = OpenLoop {
-            rate: RATE,
-            requests: usize::try_from(seconds)? * usize::try_from(RATE)?,
-        };
+        let open_loop = OpenLoop { rate: RATE, requests: usize::try_from(seconds)? * usize::try_from(RATE)? };
         let mut lanes = Vec::with_capacity(CONNECTIONS);
         for _ in 0..CONNECTIONS {
             lanes.push(Open { connection: Connection::open(&server).await?, load: Arc::clone(&load) });

@@ -16,6 +16,18 @@ use crate::proxy::NGINX;
 /// Where Debian's nginx has the module that lets it take its time for an answer.
 const ECHO: &str = "/usr/lib/nginx/modules/ngx_http_echo_module.so";
 
+/// What the applications need of this machine.
+///
+/// # Errors
+///
+/// When something is missing, with where it is to be had.
+pub fn check() -> anyhow::Result<()> {
+    for (file, package) in [(NGINX, "nginx"), (ECHO, "libnginx-mod-http-echo")] {
+        ensure!(Path::new(file).exists(), "missing: {file} (Debian and Ubuntu: apt install {package})");
+    }
+    Ok(())
+}
+
 /// An application that somebody has, with the way in which it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,7 +56,7 @@ impl App {
             Self::Shell => "`sh -c` swallows TERM",
             Self::Graceful => "graceful server",
             Self::Nginx => "nginx",
-            Self::Passenger => "Passenger-like, with a stop command",
+            Self::Passenger => "Passenger-like, stop command",
         }
     }
 
@@ -146,10 +158,8 @@ fn nginx(name: &str) -> anyhow::Result<Image> {
         .file("/etc/passwd", 0o644, "root:x:0:0::/:/\nnobody:x:65534:65534::/:/\n")
         .file("/etc/group", 0o644, "root:x:0:\nnobody:x:65534:\n")
         .file("/etc/nginx/proof.conf", 0o644, configuration)
-        .program(NGINX, Path::new(NGINX))
-        .context("missing: nginx (Debian and Ubuntu: apt install nginx)")?
-        .program(ECHO, Path::new(ECHO))
-        .context("missing: nginx's echo module (Debian and Ubuntu: apt install libnginx-mod-http-echo)")?;
+        .program(NGINX, Path::new(NGINX))?
+        .program(ECHO, Path::new(ECHO))?;
     for library in libraries(NGINX)? {
         image = image.program(&library.display().to_string(), &library)?;
     }

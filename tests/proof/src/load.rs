@@ -68,9 +68,7 @@ pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
 
     let seen = Arc::new(Mutex::new(Failures::default()));
     let begun = Instant::now();
-    let lanes = (0..LANES)
-        .map(|_| Client { proxy, sender: None, begun, seen: Arc::clone(&seen) })
-        .collect();
+    let lanes = (0..LANES).map(|_| Client { proxy, sender: None, begun, seen: Arc::clone(&seen) }).collect();
     println!("{SENDING}");
     let requests = usize::try_from(LONGEST.as_secs())? * usize::try_from(rate)?;
     let end = async {
@@ -83,11 +81,7 @@ pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
     let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     let mut tally = Tally {
         sent: measured.answers() + u64::try_from(seen.failures.len())?,
-        latency: Latency {
-            p50: latency.p50 / 1e3,
-            p99: latency.p99 / 1e3,
-            max: latency.max / 1e3,
-        },
+        latency: Latency { p50: latency.p50 / 1e3, p99: latency.p99 / 1e3, max: latency.max / 1e3 },
         ..Tally::default()
     };
     for (failure, at) in seen.failures {
@@ -222,7 +216,9 @@ impl Load {
     pub async fn finish(mut self) -> anyhow::Result<Tally> {
         drop(self.process.stdin.take());
         let mut json = String::new();
-        timeout(END_BOUND, self.output.read_to_string(&mut json)).await.context("the load does not end")??;
+        timeout(END_BOUND, self.output.read_to_string(&mut json))
+            .await
+            .context("the load does not end")??;
         let status = timeout(END_BOUND, self.process.wait()).await.context("the load does not end")??;
         ensure!(status.success(), "the load failed ({status})");
         serde_json::from_str(&json).context("the load did not say what became of the requests")

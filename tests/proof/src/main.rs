@@ -12,6 +12,7 @@ use anyhow::ensure;
 use clap::{Parser, Subcommand};
 use fermata_measure::machine::Machine;
 use fermata_proof::{
+    app,
     cell::Cell,
     load,
     report::Report,
@@ -47,7 +48,11 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Experiment {
     /// The static program of the applications
-    #[arg(long, value_name = "FILE", default_value = "target/x86_64-unknown-linux-gnu/release/fermata-proof-app")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/x86_64-unknown-linux-gnu/release/fermata-proof-app"
+    )]
     app: PathBuf,
     /// The folder with the images of `make images`
     #[arg(long, value_name = "DIR", default_value = "target/images")]
@@ -83,7 +88,7 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 impl Experiment {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        if let Err(why) = node::check() {
+        if let Err(why) = node::check().and_then(|()| app::check()) {
             let required = env::var_os("FERMATA_REQUIRE_ALL").is_some_and(|value| value == "1");
             ensure!(self.quick && !required, "{why:#}");
             eprintln!("SKIPPED: {why:#}");
@@ -91,7 +96,8 @@ impl Experiment {
         }
         let started = Instant::now();
         let machine = Machine::look(&self.fermata);
-        let builds = Builds { app: std::path::absolute(&self.app)?, images: std::path::absolute(&self.images)? };
+        let builds =
+            Builds { app: std::path::absolute(&self.app)?, images: std::path::absolute(&self.images)? };
         let Some(stage) = unless_stopped(Stage::start(&builds)).await? else { return Ok(stopped()) };
         println!("the node is ready, with Fermata on it, after {:.1} s", started.elapsed().as_secs_f64());
         let kubernetes = stage.node.control_plane().server_version().to_string();
@@ -118,7 +124,8 @@ impl Experiment {
         let rounds = if self.quick { 1 } else { self.rounds.max(1) };
         let mut runs = Vec::new();
         for round in 0..rounds {
-            let cells = Cell::all().into_iter().filter(|cell| cell.is_quoted() || (round == 0 && !self.quick));
+            let cells =
+                Cell::all().into_iter().filter(|cell| cell.is_quoted() || (round == 0 && !self.quick));
             runs.extend(cells.filter(|cell| self.wants(cell)));
         }
         let count = runs.len();

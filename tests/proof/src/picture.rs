@@ -52,15 +52,27 @@ pub(crate) fn draw(report: &Report) -> String {
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="Inter, 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif" role="img">"#
     );
-    put!(svg, "<title>Failed requests and shutdown time in rolling restarts, without Fermata and with it</title>");
+    put!(
+        svg,
+        "<title>Failed requests and shutdown time in rolling restarts, without Fermata and with it</title>"
+    );
     put!(svg, r#"<rect width="{WIDTH}" height="{height}" rx="12" fill="{PAPER}"/>"#);
-    text(&mut svg, (LEFT, 56.0), 30.0, INK, r#"font-weight="700""#, "A rolling restart of 3 replicas under load");
+    text(
+        &mut svg,
+        (LEFT, 56.0),
+        30.0,
+        INK,
+        r#"font-weight="700""#,
+        "A rolling restart of 3 replicas under load",
+    );
     let subtitle = format!(
         "{} requests a second of 50 ms through nginx to a Service, on a real node \u{b7} median of the runs, line to the worst",
         report.rate
     );
     text(&mut svg, (LEFT, 86.0), 17.0, FAINT, "", &subtitle);
-    for (x, fill, words) in [(LEFT, BEFORE, "nothing done"), (LEFT + 160.0, AFTER, "Fermata, shim and profile")] {
+    for (x, fill, words) in
+        [(LEFT, BEFORE, "nothing done"), (LEFT + 160.0, AFTER, "Fermata, shim and profile")]
+    {
         put!(svg, r#"<rect x="{x}" y="104" width="16" height="16" rx="2" fill="{fill}"/>"#);
         text(&mut svg, (x + 24.0, 118.0), 15.0, INK, "", words);
     }
@@ -99,7 +111,8 @@ pub(crate) fn draw(report: &Report) -> String {
         }
         y += ROW;
     }
-    let source = format!("make proof \u{b7} Kubernetes {} \u{b7} {}", report.kubernetes, report.machine.in_short());
+    let source =
+        format!("make proof \u{b7} Kubernetes {} \u{b7} {}", report.kubernetes, report.machine.in_short());
     text(&mut svg, (LEFT, height - 24.0), 14.0, FAINT, "", &source);
     svg + "</svg>\n"
 }
@@ -108,9 +121,8 @@ fn rows(report: &Report) -> Vec<Row<'_>> {
     let mut rows = Vec::new();
     for app in App::ALL {
         for upstream in Upstream::ALL {
-            let find = |treatment| {
-                report.find(Cell { disturbance: Disturbance::Rollout, app, upstream, treatment })
-            };
+            let find =
+                |treatment| report.find(Cell { disturbance: Disturbance::Rollout, app, upstream, treatment });
             if let (Some(before), Some(after)) = (find(Treatment::Nothing), find(Treatment::Shim)) {
                 rows.push(Row { app, upstream, before, after });
             }
@@ -138,5 +150,8 @@ fn bar(svg: &mut String, (x, y): (f64, f64), value: Figure, highest: f64, fill: 
 
 fn text(svg: &mut String, (x, y): (f64, f64), size: f64, fill: &str, attributes: &str, words: &str) {
     let words = words.replace('&', "&amp;").replace('<', "&lt;");
-    put!(svg, r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" fill="{fill}" {attributes}>{words}</text>"#);
+    put!(
+        svg,
+        r#"<text x="{x:.1}" y="{y:.1}" font-size="{size:.0}" fill="{fill}" {attributes}>{words}</text>"#
+    );
 }

@@ -56,7 +56,12 @@ impl Proxy {
     /// # Errors
     ///
     /// When nginx cannot be started.
-    pub async fn start(node: &Node, port: u16, service: Ipv4Addr, upstream: Upstream) -> anyhow::Result<Self> {
+    pub async fn start(
+        node: &Node,
+        port: u16,
+        service: Ipv4Addr,
+        upstream: Upstream,
+    ) -> anyhow::Result<Self> {
         let folder = node.scratch().path().join(format!("proxy-{port}"));
         fs::create_dir_all(&folder)?;
         let address = SocketAddr::new(NODE_ADDRESS.parse()?, port);
@@ -163,9 +168,13 @@ impl Causes {
 fn cause(line: &str) -> &'static str {
     let has = |text: &str| line.contains(text);
     match () {
-        () if has("(111: Connection refused)") => "connection refused: a new connection was sent to a Pod that no longer listens",
+        () if has("(111: Connection refused)") => {
+            "connection refused: a new connection was sent to a Pod that no longer listens"
+        }
         () if has("(113: ") => "no route to host: a new connection was sent to a Pod that is gone",
-        () if has("(110: ") && has("while connecting") => "no answer to a new connection: it was sent to a Pod that is gone",
+        () if has("(110: ") && has("while connecting") => {
+            "no answer to a new connection: it was sent to a Pod that is gone"
+        }
         () if has("(110: ") => "no answer on an open connection: its Pod is gone",
         () if has("while connecting") => "reset while connecting: the Pod stopped listening at that moment",
         () if has("prematurely closed") || has("(104: ") || has("(32: ") => {

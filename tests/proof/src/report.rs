@@ -55,11 +55,10 @@ impl Report {
     }
 
     fn markdown(&self) -> String {
-        let sections: Vec<String> =
-            [Disturbance::Rollout, Disturbance::Eviction, Disturbance::ScaleDown]
-                .into_iter()
-                .filter_map(|disturbance| self.section(disturbance))
-                .collect();
+        let sections: Vec<String> = [Disturbance::Rollout, Disturbance::Eviction, Disturbance::ScaleDown]
+            .into_iter()
+            .filter_map(|disturbance| self.section(disturbance))
+            .collect();
         format!(
             "# Proof\n\n\
              What becomes of requests when Pods end, on a real node: kube-apiserver, kubelet, containerd and kube-proxy \
@@ -128,11 +127,15 @@ impl Report {
         let mut text = String::new();
         for summary in self.cells.iter().filter(|summary| summary.cell.treatment.is_fermata()) {
             let Cell { disturbance, app, upstream, treatment } = summary.cell;
-            let name = format!("{}, connections {upstream}, {} ({disturbance})", app.words(), treatment.words());
+            let name =
+                format!("{}, connections {upstream}, {} ({disturbance})", app.words(), treatment.words());
             let failed: u64 = summary.failed_by_kind.values().sum();
             if failed > 0 {
-                let kinds: Vec<String> =
-                    summary.failed_by_kind.iter().map(|(kind, count)| format!("{count} times {kind}")).collect();
+                let kinds: Vec<String> = summary
+                    .failed_by_kind
+                    .iter()
+                    .map(|(kind, count)| format!("{count} times {kind}"))
+                    .collect();
                 let causes: Vec<String> =
                     summary.causes.iter().map(|(cause, count)| format!("{count} times {cause}")).collect();
                 let _ = writeln!(
@@ -144,10 +147,35 @@ impl Report {
                 );
             }
             if summary.killed > 0 {
-                let _ = writeln!(text, "- {name}: {} of {} Pods had to be killed.", summary.killed, summary.ended);
+                let _ = writeln!(
+                    text,
+                    "- {name}: {} of {} Pods had to be killed.",
+                    summary.killed, summary.ended
+                );
             }
         }
-        if text.is_empty() { "Nothing, in this run.\n".to_owned() } else { text }
+        if text.is_empty() { "Nothing, in this run.\n".to_owned() } else { text + &self.explanation() }
+    }
+
+    /// Why requests fail behind a drain, as far as the cells tell it.
+    fn explanation(&self) -> String {
+        let failures = |upstream| -> u64 {
+            let cells = self.cells.iter().filter(|summary| summary.cell.treatment.is_fermata());
+            cells
+                .filter(|summary| summary.cell.upstream == upstream)
+                .flat_map(|summary| summary.failed_by_kind.values())
+                .sum()
+        };
+        let [kept, closed] = Upstream::ALL.map(failures);
+        if kept <= closed {
+            return String::new();
+        }
+        format!(
+            "\nWith Fermata {kept} requests failed in all where the proxy keeps its connections, and {closed} where it opens one \
+             for each request. That is the cause: kube-proxy sends new connections elsewhere once a Pod is \
+             to end, but those that are open lead to the old Pod for as long as its program lives. No drain, however \
+             long, ends that; a server that closes its connections in good order does, and so loses nothing.\n"
+        )
     }
 }
 

@@ -71,7 +71,8 @@ impl Outcome {
 /// When something is not as it must be for the figures to mean anything.
 pub async fn run(stage: &Stage, cell: Cell) -> anyhow::Result<Outcome> {
     let client = stage.node.client()?;
-    let labels = if cell.treatment.is_fermata() { json!({ "fermata.dev/inject": "enabled" }) } else { json!({}) };
+    let labels =
+        if cell.treatment.is_fermata() { json!({ "fermata.dev/inject": "enabled" }) } else { json!({}) };
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let namespace =
         create(&namespaces, json!({ "metadata": { "generateName": "proof-", "labels": labels } })).await?;

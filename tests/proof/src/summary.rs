@@ -86,10 +86,9 @@ impl Summary {
             Treatment::Nothing if (app, upstream) == (App::Dies, Upstream::Kept) && failed == 0 => {
                 Some(format!("{}: requests fail where nothing is done", self.cell))
             }
-            Treatment::Fermata | Treatment::Shim if app == App::Graceful && failed > 0 => Some(format!(
-                "{}: no request fails; {failed} did, for {:?}",
-                self.cell, self.causes
-            )),
+            Treatment::Fermata | Treatment::Shim if app == App::Graceful && failed > 0 => {
+                Some(format!("{}: no request fails; {failed} did, for {:?}", self.cell, self.causes))
+            }
             Treatment::Shim if self.killed > 0 => {
                 Some(format!("{}: no Pod has to be killed; {} were", self.cell, self.killed))
             }

@@ -64,7 +64,11 @@ impl Server {
 
 /// Until there is something to read from `stopped`; then takes those who have connected already, and closes the listener
 /// when it returns.
-fn accept(listener: &TcpListener, stopped: &UnixStream, connections: &Arc<Connections>) -> anyhow::Result<()> {
+fn accept(
+    listener: &TcpListener,
+    stopped: &UnixStream,
+    connections: &Arc<Connections>,
+) -> anyhow::Result<()> {
     loop {
         let mut waiting = [
             PollFd::new(listener.as_fd(), PollFlags::POLLIN),
