@@ -30,6 +30,9 @@ cluster: prerequisites node-packages images ## Fermata on a whole real node that
 test: prerequisites lint assets peers node-packages ## Run all tests, those on a real API server and on real servers included
 	@all=0; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then all=1; fi; \
 	export FERMATA_CASES=$(CASES) FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-$$all}; \
+	if command -v buildah >/dev/null; then \
+		$(MAKE) --no-print-directory images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
+	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
 	cargo test --workspace --locked --no-fail-fast
 	@if ! command -v buildah >/dev/null; then echo 'SKIPPED: buildah is missing, so that no image was built'; \
 	elif [ "$$(id -u)" != 0 ]; then $(MAKE) --no-print-directory images; \

@@ -93,6 +93,18 @@ fn is_patched(answer: &kube::Result<Pod>) -> bool {
     answer.as_ref().is_ok_and(|pod| pod.annotations().contains_key(STATUS))
 }
 
+/// Waits until the API server asks for Pods here. kube-proxy hears of a replica that is ready a moment after Helm does.
+async fn until_asked(namespace: &TestNamespace) {
+    let dry_run = PostParams { dry_run: true, field_manager: None };
+    let pods = namespace.pods().unwrap();
+    wait::until("the API server to ask Fermata", BOUND, async || {
+        let answer = pods.create(&dry_run, &app("probe", "3s")).await;
+        Ok(if is_patched(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
+    })
+    .await
+    .unwrap();
+}
+
 /// The life of one installation, on one node for the sake of time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_installation_from_its_first_day_to_its_last() {
@@ -107,6 +119,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     // A labelled namespace is all that it takes.
     let cluster = release.node.control_plane();
     let shop = cluster.namespace("shop", &[OPT_IN_LABEL], &[]).await.unwrap();
+    until_asked(&shop).await;
     let created = shop.pods().unwrap().create(&PostParams::default(), &app("app", "3s")).await.unwrap();
     assert!(created.annotations().contains_key(STATUS), "{:?}", created.annotations());
     let spec = created.spec.unwrap();
@@ -121,7 +134,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
 
     for binary in [Binary::Helm, Binary::Helm3] {
         let helm = release.helm(binary).await;
-        helm.success(&["test", "fermata", "--namespace=fermata", "--timeout=2m", "--logs"]).await.unwrap();
+        helm.success(&["test", "fermata", "--namespace=fermata", "--timeout=2m"]).await.unwrap();
     }
 
     // From here on a review that nobody answers refuses the Pod.

@@ -14,9 +14,21 @@ use crate::{
 /// How long reviews may go on failing after a replica was killed.
 const RECOVERY: Duration = Duration::from_secs(1);
 
+/// How often a replica is killed at most, where this machine was too short of time for the figures to say anything.
+const TRIALS: usize = 3;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
     let _turn = alone().await;
+    for further in (0..TRIALS).rev() {
+        if kill_one_of_two(further > 0).await {
+            return;
+        }
+    }
+}
+
+/// Whether the load was sent as it had to be. What became of it is checked then, and in the last trial always.
+async fn kill_one_of_two(may_be_void: bool) -> bool {
     let cluster = ControlPlane::shared().await.unwrap();
     let replicas = Replicas::with_files(cluster, &Authority::new("mounted").unwrap()).await;
     let (mut killed, mut stays) = (replicas.start().await, replicas.start().await);
@@ -37,6 +49,9 @@ async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
     let figures = load.stop().await;
     let next = figures.next_right_after(dead).unwrap();
     publish("one of two killed", &format!("{figures}, next success after {next:.1?}"));
+    if may_be_void && figures.short_of_time() {
+        return false;
+    }
 
     assert!(next <= RECOVERY, "the next success came after {next:?}");
     for record in figures.failures() {
@@ -52,6 +67,7 @@ async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
         }
     }
     assert!(figures.answered_by(endpoint(&stays)) > 500);
+    true
 }
 
 #[tokio::test(flavor = "multi_thread")]

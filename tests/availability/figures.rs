@@ -77,6 +77,11 @@ impl Figures {
         self.records.iter().filter(|record| record.failed())
     }
 
+    /// Whether this machine could not send one in twenty, or stood still meanwhile.
+    pub(crate) fn short_of_time(&self) -> bool {
+        self.set_aside > 0 || self.not_sent * 20 > self.records.len()
+    }
+
     /// How many a server has answered.
     pub(crate) fn answered_by(&self, server: SocketAddr) -> usize {
         let by =
