@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fermata_measure::open_loop::{Lane, OpenLoop};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{
     closed_loop::ClosedLoop,
@@ -39,7 +40,7 @@ struct Open {
 }
 
 impl Lane for Open {
-    async fn exchange(&mut self, turn: usize) -> anyhow::Result<bool> {
+    async fn exchange(&mut self, turn: usize, _due: Instant) -> anyhow::Result<bool> {
         let response = self.connection.exchange(self.load.request(turn)).await?;
         self.load.check(turn, &response)?;
         Ok(true)

@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, process::Command, thread::available_parallelism};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::process_use::field;
 
 /// The machine and the versions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Machine {
     date: String,
     cpu: String,
@@ -40,6 +40,15 @@ impl Machine {
             fermata: first_line(Command::new(fermata).arg("--version")),
             commit: first_line(Command::new("git").args(["rev-parse", "--short", "HEAD"])),
         }
+    }
+
+    /// Whether the two had the same machine, compiler and Fermata, so that their figures may be put together.
+    #[must_use]
+    pub fn has_versions_of(&self, other: &Self) -> bool {
+        fn versions(of: &Machine) -> [&str; 5] {
+            [&of.cpu, &of.kernel, &of.rust, &of.fermata, &of.commit]
+        }
+        versions(self) == versions(other)
     }
 
     /// Processor and memory, in a few words.

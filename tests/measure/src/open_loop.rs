@@ -30,12 +30,13 @@ const MARGIN: Duration = Duration::from_secs(20);
 
 /// One of those who share the requests: a connection, or what opens one. Whichever is free takes the next request.
 pub trait Lane: Send + 'static {
-    /// Sends the request of this turn and waits for what comes of it. Says whether its latency is to be counted.
+    /// Sends the request of this turn, due at a time, and waits for what comes of it. Says whether its latency is to be
+    /// counted.
     ///
     /// # Errors
     ///
     /// What is to end the run.
-    fn exchange(&mut self, turn: usize) -> impl Future<Output = anyhow::Result<bool>> + Send;
+    fn exchange(&mut self, turn: usize, due: Instant) -> impl Future<Output = anyhow::Result<bool>> + Send;
 }
 
 /// How much to send, and how fast.
@@ -165,20 +166,21 @@ fn pace(permits: &Semaphore, timetable: Timetable) {
 
 async fn one<L: Lane>(
     mut lane: L,
-    due: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     turns: Arc<Turns>,
     timetable: Timetable,
 ) -> anyhow::Result<Measured> {
     let mut measured = Measured::new()?;
     loop {
         // After the last permit the semaphore is closed; what is still due then is taken all the same.
-        if let Ok(permit) = due.acquire().await {
+        if let Ok(permit) = permits.acquire().await {
             permit.forget();
         }
         let Some(turn) = turns.next() else { return Ok(measured) };
-        let counts = lane.exchange(turn).await?;
+        let due = timetable.due(turn);
+        let counts = lane.exchange(turn, due).await?;
         if counts {
-            measured.record(timetable.due(turn).elapsed());
+            measured.record(due.elapsed());
         }
     }
 }
@@ -190,7 +192,7 @@ mod tests {
     struct Slow(Arc<AtomicUsize>);
 
     impl Lane for Slow {
-        async fn exchange(&mut self, _turn: usize) -> anyhow::Result<bool> {
+        async fn exchange(&mut self, _turn: usize, _due: Instant) -> anyhow::Result<bool> {
             self.0.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(20)).await;
             Ok(true)

@@ -140,6 +140,25 @@ impl Cell {
             }
     }
 
+    /// About how long a run takes, to know which to begin first and how much is left. Unit: seconds.
+    #[must_use]
+    pub fn about(&self) -> u64 {
+        let drain = match (self.treatment, self.app) {
+            (Treatment::Nothing, _) => 0,
+            (Treatment::Shim, App::Passenger) => 30,
+            _ => 15,
+        };
+        // Without the shim these two wait for KILL, at the end of a grace period that a hand-written hook eats up.
+        let waits = matches!(self.app, App::Shell | App::Passenger);
+        let ending = match self.treatment {
+            Treatment::Fermata if waits => drain + 31,
+            Treatment::Nothing | Treatment::HandWritten if waits => 31,
+            _ => drain + 2,
+        };
+        // Pods that get ready, before and meanwhile, and the load on its own.
+        ending + if self.disturbance == Disturbance::ScaleDown { 14 } else { 20 }
+    }
+
     /// The Deployment, whose Pods have the label `app` with the application's name.
     #[must_use]
     pub fn deployment(&self) -> Value {

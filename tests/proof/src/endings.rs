@@ -65,7 +65,7 @@ impl Endings {
             async move {
                 let mut events = std::pin::pin!(watcher(pods, watcher::Config::default()));
                 while let Some(event) = events.try_next().await? {
-                    see(&mut lock(&seen), event);
+                    see(&mut lock(&seen), &event);
                 }
                 Ok(())
             }
@@ -96,8 +96,8 @@ impl Endings {
     }
 }
 
-fn see(pods: &mut BTreeMap<String, Watched>, event: Event<Pod>) {
-    let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = &event else { return };
+fn see(pods: &mut BTreeMap<String, Watched>, event: &Event<Pod>) {
+    let (Event::Apply(pod) | Event::InitApply(pod) | Event::Delete(pod)) = event else { return };
     let watched = pods.entry(pod.name_any()).or_default();
     watched.grace = pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
     let terminated = pod

@@ -49,6 +49,8 @@ pub struct Tally {
     pub failed_at: Vec<u64>,
     /// Right answers' latencies from when the request was due. Unit: milliseconds.
     pub latency: Latency,
+    /// How much later than due requests were sent. Unit: milliseconds.
+    pub lateness: Latency,
 }
 
 /// Latencies in milliseconds.

@@ -7,6 +7,7 @@ pub mod app;
 pub mod cell;
 pub mod endings;
 pub mod failure;
+pub mod ledger;
 pub mod load;
 mod picture;
 pub mod proxy;

@@ -8,13 +8,16 @@ use std::{
     io::ErrorKind,
     net::SocketAddr,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use fermata_measure::open_loop::{Lane, OpenLoop};
+use fermata_measure::{
+    measured::{self, Measured},
+    open_loop::{Lane, OpenLoop},
+};
 use fermata_test_cluster::{
     Node,
     wait::{self, Seen},
@@ -56,8 +59,8 @@ const SENDING: &str = "sending";
 ///
 /// When the first requests never get an answer.
 pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
-    let ignored = Arc::new(Mutex::new(Failures::default()));
-    let mut client = Client { proxy, sender: None, begun: Instant::now(), seen: ignored };
+    let ignored = Arc::new(Mutex::new(Notes::new()?));
+    let mut client = Client { proxy, sender: None, begun: Instant::now(), notes: ignored };
     wait::until("an answer through the proxy", ROUTE_BOUND, async || {
         Ok(match client.send(0).await {
             Ok(()) => Seen::Yes(()),
@@ -66,9 +69,10 @@ pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
     })
     .await?;
 
-    let seen = Arc::new(Mutex::new(Failures::default()));
+    let notes = Arc::new(Mutex::new(Notes::new()?));
     let begun = Instant::now();
-    let lanes = (0..LANES).map(|_| Client { proxy, sender: None, begun, seen: Arc::clone(&seen) }).collect();
+    let lanes =
+        (0..LANES).map(|_| Client { proxy, sender: None, begun, notes: Arc::clone(&notes) }).collect();
     println!("{SENDING}");
     let requests = usize::try_from(LONGEST.as_secs())? * usize::try_from(rate)?;
     let end = async {
@@ -77,25 +81,38 @@ pub async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
     };
     let measured = OpenLoop { rate, requests }.run_until(lanes, end).await?;
 
-    let latency = measured.latency();
-    let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+    let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tally = Tally {
-        sent: measured.answers() + u64::try_from(seen.failures.len())?,
-        latency: Latency { p50: latency.p50 / 1e3, p99: latency.p99 / 1e3, max: latency.max / 1e3 },
+        sent: measured.answers() + u64::try_from(notes.failures.len())?,
+        latency: in_millis(measured.latency()),
+        lateness: in_millis(notes.lateness.latency()),
         ..Tally::default()
     };
-    for (failure, at) in seen.failures {
-        *tally.failed.entry(failure).or_default() += 1;
+    for (failure, at) in &notes.failures {
+        *tally.failed.entry(*failure).or_default() += 1;
         tally.failed_at.push(u64::try_from(at.as_millis())?);
     }
     println!("{}", serde_json::to_string(&tally)?);
     Ok(())
 }
 
-/// What all clients together have seen fail, and when.
-#[derive(Debug, Default)]
-struct Failures {
+fn in_millis(latency: measured::Latency) -> Latency {
+    Latency { p50: latency.p50 / 1e3, p99: latency.p99 / 1e3, max: latency.max / 1e3 }
+}
+
+/// What all clients together have seen.
+#[derive(Debug)]
+struct Notes {
+    /// What failed, and when.
     failures: Vec<(Failure, Duration)>,
+    /// How late requests were sent.
+    lateness: Measured,
+}
+
+impl Notes {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self { failures: Vec::new(), lateness: Measured::new()? })
+    }
 }
 
 /// A client with a connection to the proxy that it keeps, and opens anew when it is gone.
@@ -103,20 +120,25 @@ struct Client {
     proxy: SocketAddr,
     sender: Option<SendRequest<Empty<Bytes>>>,
     begun: Instant,
-    seen: Arc<Mutex<Failures>>,
+    notes: Arc<Mutex<Notes>>,
 }
 
 impl Lane for Client {
-    async fn exchange(&mut self, turn: usize) -> anyhow::Result<bool> {
+    async fn exchange(&mut self, turn: usize, due: Instant) -> anyhow::Result<bool> {
+        self.notes().lateness.record(due.elapsed());
         let Err(failure) = self.send(turn).await else { return Ok(true) };
         self.sender = None;
         let at = self.begun.elapsed();
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).failures.push((failure, at));
+        self.notes().failures.push((failure, at));
         Ok(false)
     }
 }
 
 impl Client {
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn send(&mut self, turn: usize) -> Result<(), Failure> {
         timeout(PATIENCE, self.send_and_check(turn)).await.unwrap_or(Err(Failure::Timeout))
     }

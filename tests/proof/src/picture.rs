@@ -35,6 +35,9 @@ macro_rules! put {
     ($out:expr, $($text:tt)*) => {{ let _ = writeln!($out, $($text)*); }};
 }
 
+/// A figure of a cell, its digits behind the point, and its unit.
+type Measure = (fn(&Summary) -> Figure, usize, &'static str);
+
 /// One line of the picture.
 struct Row<'a> {
     app: App,
@@ -80,7 +83,7 @@ pub(crate) fn draw(report: &Report) -> String {
     for (x, title) in CHARTS.into_iter().zip(titles) {
         text(&mut svg, (x, TOP - 16.0), 17.0, INK, r#"font-weight="600""#, title);
     }
-    let measures: [(fn(&Summary) -> Figure, usize, &str); 2] =
+    let measures: [Measure; 2] =
         [(|summary| summary.failed, 0, ""), (|summary| summary.longest_ending, 1, " s")];
     let mut y = TOP;
     for row in &rows {
@@ -103,6 +106,10 @@ pub(crate) fn draw(report: &Report) -> String {
                 .fold(1.0, f64::max);
             let bars = [(row.before, BEFORE, y + 9.0), (row.after, AFTER, y + 30.0)];
             for (summary, fill, top) in bars {
+                if summary.runs.is_empty() {
+                    text(&mut svg, (x, top + BAR / 2.0 + 5.0), 14.0, FAINT, "", "void");
+                    continue;
+                }
                 let value = measure(summary);
                 let killed = if unit.is_empty() || summary.killed == 0 { "" } else { ", killed" };
                 let words = format!("{}{unit}{killed}", figure(value, digits));

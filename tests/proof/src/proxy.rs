@@ -56,12 +56,7 @@ impl Proxy {
     /// # Errors
     ///
     /// When nginx cannot be started.
-    pub async fn start(
-        node: &Node,
-        port: u16,
-        service: Ipv4Addr,
-        upstream: Upstream,
-    ) -> anyhow::Result<Self> {
+    pub fn start(node: &Node, port: u16, service: Ipv4Addr, upstream: Upstream) -> anyhow::Result<Self> {
         let folder = node.scratch().path().join(format!("proxy-{port}"));
         fs::create_dir_all(&folder)?;
         let address = SocketAddr::new(NODE_ADDRESS.parse()?, port);

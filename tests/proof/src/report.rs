@@ -113,7 +113,11 @@ impl Report {
                     }
                     let _ = write!(text, "| {} | {upstream} |", app.words());
                     for summary in found {
-                        let _ = write!(text, " {} |", summary.map_or("-".to_owned(), show));
+                        let _ = write!(
+                            text,
+                            " {} |",
+                            summary.map_or("-".to_owned(), |summary| in_cell(summary, show))
+                        );
                     }
                     text.push('\n');
                 }
@@ -177,6 +181,15 @@ impl Report {
              long, ends that; a server that closes its connections in good order does, and so loses nothing.\n"
         )
     }
+}
+
+/// A cell of a table, void where it is.
+fn in_cell(summary: &Summary, show: fn(&Summary) -> String) -> String {
+    if summary.runs.is_empty() {
+        return "void".to_owned();
+    }
+    let mark = if summary.void.is_empty() { "" } else { ", some runs void" };
+    show(summary) + mark
 }
 
 fn failed(summary: &Summary) -> String {

@@ -1,6 +1,6 @@
 //! One run of a cell.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use fermata_test_cluster::wait::{self, Seen};
@@ -38,6 +38,9 @@ const READY_BOUND: Duration = Duration::from_mins(2);
 
 /// How long all of a disturbance may take: three grace periods one after the other, at most.
 const DISTURBED_BOUND: Duration = Duration::from_mins(5);
+
+/// One request in a hundred may be sent later than this; else the load was not the one that is spoken of. Unit: milliseconds.
+const LATE: f64 = 1000.0;
 
 /// What came of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -99,7 +102,7 @@ impl Scene<'_> {
         let names: Vec<String> = before.iter().map(ResourceExt::name_any).collect();
 
         let node = &self.stage.node;
-        let mut proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream).await?;
+        let mut proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream)?;
         let load = Load::start(node, proxy.address(), RATE).await?;
         proxy.listen()?;
         sleep(BEFORE).await;
@@ -113,6 +116,8 @@ impl Scene<'_> {
 
         let early = tally.failures_before(disturbed_at);
         ensure!(early == 0, "{early} requests failed before any Pod was touched: {tally:?}, {causes:?}");
+        let late = tally.lateness.p99;
+        ensure!(late <= LATE, "the load fell behind: one request in a hundred was sent {late:.0} ms late");
         Ok(Outcome { tally, causes, endings })
     }
 
@@ -241,6 +246,3 @@ where
 {
     Ok(api.create(&PostParams::default(), &serde_json::from_value(object)?).await?)
 }
-
-/// What came of all runs, by cell.
-pub type Outcomes = BTreeMap<Cell, Vec<Outcome>>;

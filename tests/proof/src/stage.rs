@@ -5,8 +5,10 @@ use std::{
     sync::atomic::{AtomicU16, Ordering},
 };
 
-use anyhow::Context as _;
-use fermata_test_cluster::{Helm, Node, NodeOptions, assets::Binary};
+use anyhow::{Context as _, ensure};
+use fermata_test_cluster::{Helm, Node, NodeOptions, assets::Binary, node::NODE_NAME};
+use k8s_openapi::api::core::v1::{Node as NodeObject, NodeCondition};
+use kube::Api;
 
 use crate::app::App;
 
@@ -78,6 +80,20 @@ impl Stage {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.ports.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Fails when the node is gone.
+    ///
+    /// # Errors
+    ///
+    /// When its API server does not answer, or the kubelet has not for long.
+    pub async fn check(&self) -> anyhow::Result<()> {
+        let client = self.node.client()?;
+        let node = Api::<NodeObject>::all(client).get(NODE_NAME).await?;
+        let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+        let is_ready = |condition: &NodeCondition| condition.type_ == "Ready" && condition.status == "True";
+        ensure!(conditions.iter().any(is_ready), "the node is not ready: {conditions:?}");
+        Ok(())
     }
 
     /// Takes everything away.

@@ -38,7 +38,10 @@ pub struct Summary {
     /// Which.
     #[serde(flatten)]
     pub cell: Cell,
-    /// Failed requests of a run.
+    /// Why there are fewer runs than wanted: these were void, for reasons that are not the cell's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub void: Vec<String>,
+    /// Failed requests of a run; of no meaning where there is no run.
     pub failed: Figure,
     /// The longest ending of a Pod in a run. Unit: seconds.
     pub longest_ending: Figure,
@@ -59,10 +62,11 @@ pub struct Summary {
 impl Summary {
     /// Sums up.
     #[must_use]
-    pub fn new(cell: Cell, runs: Vec<Outcome>) -> Self {
+    pub fn new(cell: Cell, runs: Vec<Outcome>, void: Vec<String>) -> Self {
         let endings = || runs.iter().flat_map(|run| &run.endings);
         Self {
             cell,
+            void,
             failed: Figure::of(runs.iter().map(|run| count(run.tally.failures()))),
             longest_ending: Figure::of(runs.iter().map(Outcome::longest_ending)),
             killed: endings().filter(|ending| ending.was_killed()).count(),
@@ -77,6 +81,9 @@ impl Summary {
     /// What this cell must show on any machine, and has not.
     #[must_use]
     pub fn broken_promise(&self) -> Option<String> {
+        if let Some(why) = self.void.first() {
+            return Some(format!("{}: every run tells something; one did not, for {why}", self.cell));
+        }
         let Cell { disturbance, app, upstream, treatment } = self.cell;
         if disturbance != Disturbance::Rollout {
             return None;
