@@ -73,10 +73,11 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@cargo build --quiet --locked --package fermata-proof
 	@app=$$(deploy/build-static.sh fermata-proof-app release $(TARGET)); \
+	load=$$(deploy/build-static.sh fermata-proof-load release $(TARGET)); \
 	fermata=$$(deploy/build-static.sh fermata release $(TARGET)); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
-	$(TARGET)/debug/fermata-proof --app "$$app" --fermata "$$fermata" --images $(TARGET)/images \
-		$(if $(filter-out 0,$(QUICK)),--quick --parallel 7) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
+	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
+		$(if $(filter-out 0,$(QUICK)),--quick --parallel 5) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
 		$(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: proof-packages

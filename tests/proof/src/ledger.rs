@@ -125,8 +125,10 @@ impl Ledger {
 mod tests {
     use std::fs::OpenOptions;
 
+    use fermata_proof_load::Tally;
+
     use super::*;
-    use crate::{failure::Tally, proxy::Causes};
+    use crate::proxy::Causes;
 
     fn setting(parallel: usize) -> Setting {
         Setting { machine: Machine::look(Path::new("/nonexistent")), parallel }

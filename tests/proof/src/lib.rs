@@ -6,7 +6,6 @@
 pub mod app;
 pub mod cell;
 pub mod endings;
-pub mod failure;
 pub mod ledger;
 pub mod load;
 mod picture;

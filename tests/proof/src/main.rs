@@ -4,20 +4,18 @@ use std::{
     cmp::Reverse,
     env,
     fmt::Write as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Instant,
 };
 
 use anyhow::{Context as _, ensure};
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use fermata_measure::machine::Machine;
 use fermata_proof::{
     app,
     cell::Cell,
     ledger::{Ledger, Setting},
-    load,
     report::Report,
     run::{Outcome, RATE, run},
     stage::{Builds, Stage},
@@ -29,26 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Shows on a real node what becomes of requests when Pods end, without Fermata and with it
 #[derive(Debug, Parser)]
-#[command(name = "fermata-proof", version, args_conflicts_with_subcommands = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-    #[command(flatten)]
-    experiment: Experiment,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Send load through a proxy until standard input ends; the experiment calls this inside the node
-    #[command(hide = true)]
-    Load {
-        proxy: SocketAddr,
-        #[arg(long)]
-        rate: u32,
-    },
-}
-
-#[derive(Debug, clap::Args)]
+#[command(name = "fermata-proof", version)]
 struct Experiment {
     /// The static program of the applications
     #[arg(
@@ -57,6 +36,13 @@ struct Experiment {
         default_value = "target/x86_64-unknown-linux-gnu/release/fermata-proof-app"
     )]
     app: PathBuf,
+    /// The static program that sends load
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/x86_64-unknown-linux-gnu/release/fermata-proof-load"
+    )]
+    load: PathBuf,
     /// The folder with the images of `make images`
     #[arg(long, value_name = "DIR", default_value = "target/images")]
     images: PathBuf,
@@ -88,11 +74,7 @@ struct Experiment {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let cli = Cli::parse();
-    match cli.command {
-        Some(Command::Load { proxy, rate }) => load::generate(proxy, rate).await.map(|()| ExitCode::SUCCESS),
-        None => Box::pin(cli.experiment.run()).await,
-    }
+    Box::pin(Experiment::parse().run()).await
 }
 
 impl Experiment {
@@ -110,15 +92,18 @@ impl Experiment {
         } else {
             Ledger::begin(&self.runs, setting)?
         };
-        let builds =
-            Builds { app: std::path::absolute(&self.app)?, images: std::path::absolute(&self.images)? };
+        let builds = Builds {
+            app: std::path::absolute(&self.app)?,
+            load: std::path::absolute(&self.load)?,
+            images: std::path::absolute(&self.images)?,
+        };
         let Some(stage) = unless_stopped(Stage::start(&builds)).await? else { return Ok(self.stopped()) };
         println!("the node is ready, with Fermata on it, after {:.1} s", started.elapsed().as_secs_f64());
         let kubernetes = stage.node.control_plane().server_version().to_string();
         let Some(void) = unless_stopped(self.run_cells(&stage, &mut ledger)).await? else {
             return Ok(self.stopped());
         };
-        stage.stop().await?;
+        Box::pin(stage.stop()).await?;
         println!("everything is taken away; {:.0} s in all", started.elapsed().as_secs_f64());
 
         let why = |cell| void.iter().filter(|run| run.cell == cell).map(|run| run.why.clone()).collect();

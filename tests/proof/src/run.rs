@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use fermata_proof_load::Tally;
 use fermata_test_cluster::wait::{self, Seen};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -20,7 +21,6 @@ use tokio::time::sleep;
 use crate::{
     cell::{Cell, Disturbance},
     endings::{Ending, Endings},
-    failure::Tally,
     load::Load,
     proxy::{Causes, Proxy},
     stage::Stage,
@@ -103,7 +103,7 @@ impl Scene<'_> {
 
         let node = &self.stage.node;
         let mut proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream)?;
-        let load = Load::start(node, proxy.address(), RATE).await?;
+        let load = Load::start(node, self.stage.load(), proxy.address(), RATE).await?;
         proxy.listen()?;
         sleep(BEFORE).await;
         let endings = Endings::watch(self.api());

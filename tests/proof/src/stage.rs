@@ -23,6 +23,8 @@ const FIRST_PORT: u16 = 18_000;
 pub struct Builds {
     /// The static program of the applications.
     pub app: PathBuf,
+    /// The static program that sends load.
+    pub load: PathBuf,
     /// The folder with the archives that `make images` makes.
     pub images: PathBuf,
 }
@@ -32,6 +34,7 @@ pub struct Builds {
 pub struct Stage {
     /// It runs the Pods.
     pub node: Node,
+    load: PathBuf,
     ports: AtomicU16,
 }
 
@@ -53,7 +56,7 @@ impl Stage {
                 .await
                 .context("`make images` builds the images")?;
         }
-        let stage = Self { node, ports: AtomicU16::new(FIRST_PORT) };
+        let stage = Self { node, load: builds.load.clone(), ports: AtomicU16::new(FIRST_PORT) };
         stage.install().await?;
         Ok(stage)
     }
@@ -74,6 +77,12 @@ impl Stage {
         ])
         .await?;
         Ok(())
+    }
+
+    /// The program that sends load.
+    #[must_use]
+    pub fn load(&self) -> &Path {
+        &self.load
     }
 
     /// A port of the node that nobody has.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fermata_proof_load::Failure;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
     cell::{Cell, Disturbance, Treatment},
-    failure::Failure,
     proxy::Upstream,
     run::Outcome,
 };
