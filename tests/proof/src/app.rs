@@ -36,7 +36,8 @@ pub enum App {
     Dies,
     /// A graceful server behind `sh -c`, which is PID 1 and passes no signal on.
     Shell,
-    /// On TERM it stops accepting, answers what it has begun, closes idle connections, and ends.
+    /// On TERM it stops accepting, answers what it has begun and what comes on open connections with `Connection: close` for a
+    /// second, closes those that stay idle, and ends.
     Graceful,
     /// The real one.
     Nginx,

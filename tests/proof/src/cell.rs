@@ -140,6 +140,23 @@ impl Cell {
             }
     }
 
+    /// What ends a connection with a request under way, where that happens after the drain.
+    #[must_use]
+    pub fn what_cuts_off(&self) -> &'static str {
+        let with_shim = self.treatment == Treatment::Shim;
+        match self.app {
+            App::Dies => "its program dies at once on TERM, whatever is under way",
+            App::Nginx if !with_shim => "TERM is nginx's fast shutdown, which cuts off what is under way",
+            App::Passenger if with_shim => "its stop command ends the program, whatever is under way",
+            App::Shell | App::Passenger if !with_shim => {
+                "TERM does nothing, and KILL ends the program, whatever is under way"
+            }
+            App::Shell | App::Graceful | App::Nginx | App::Passenger => {
+                "it closed a connection as idle in the moment in which the proxy sent a request on it"
+            }
+        }
+    }
+
     /// About how long a run takes, to know which to begin first and how much is left. Unit: seconds.
     #[must_use]
     pub fn about(&self) -> u64 {

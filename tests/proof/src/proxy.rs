@@ -159,6 +159,9 @@ impl Causes {
     }
 }
 
+/// The cause of a request that was under way on a connection that had been made.
+pub const CUT_OFF: &str = "cut off: the program ended, or closed the connection, with the request under way";
+
 /// Puts a line of nginx's error log into words.
 fn cause(line: &str) -> &'static str {
     let has = |text: &str| line.contains(text);
@@ -172,9 +175,32 @@ fn cause(line: &str) -> &'static str {
         }
         () if has("(110: ") => "no answer on an open connection: its Pod is gone",
         () if has("while connecting") => "reset while connecting: the Pod stopped listening at that moment",
-        () if has("prematurely closed") || has("(104: ") || has("(32: ") => {
-            "cut off: the program ended, or closed the connection, with the request under way"
-        }
+        () if has("prematurely closed") || has("(104: ") || has("(32: ") => CUT_OFF,
         () => "another cause",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines as nginx 1.22 writes them; the others are not about requests that it could not pass on.
+    const LOG: &str = r#"
+2026/11/24 02:00:00 [notice] 1#1: start worker process 2
+2026/11/24 02:00:01 [error] 2#2: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.10, server: , request: "GET /?token=1 HTTP/1.1", upstream: "http://203.0.113.9:80/?token=1", host: "app.test"
+2026/11/24 02:00:01 [error] 2#2: *2 connect() failed (113: No route to host) while connecting to upstream, client: 192.0.2.10, server: , request: "GET /?token=2 HTTP/1.1", upstream: "http://203.0.113.9:80/?token=2", host: "app.test"
+2026/11/24 02:00:01 [error] 2#2: *3 upstream prematurely closed connection while reading response header from upstream, client: 192.0.2.10, server: , request: "GET /?token=3 HTTP/1.1", upstream: "http://203.0.113.9:80/?token=3", host: "app.test"
+2026/11/24 02:00:01 [error] 2#2: *4 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 192.0.2.10, server: , request: "GET /?token=4 HTTP/1.1", upstream: "http://203.0.113.9:80/?token=4", host: "app.test"
+2026/11/24 02:00:06 [error] 2#2: *5 upstream timed out (110: Connection timed out) while connecting to upstream, client: 192.0.2.10, server: , request: "GET /?token=5 HTTP/1.1", upstream: "http://203.0.113.9:80/?token=5", host: "app.test"
+"#;
+
+    #[test]
+    fn the_log_of_nginx_tells_causes() {
+        let Causes(causes) = Causes::read(LOG);
+        let counts: Vec<u64> = causes.values().copied().collect();
+        assert_eq!(causes.get(CUT_OFF), Some(&2), "{causes:?}");
+        assert_eq!(counts.iter().sum::<u64>(), 5);
+        assert_eq!(counts.len(), 4);
+        assert!(!causes.contains_key("another cause"), "{causes:?}");
     }
 }

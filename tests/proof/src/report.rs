@@ -10,7 +10,7 @@ use crate::{
     app::App,
     cell::{Cell, Disturbance, Treatment},
     picture,
-    proxy::Upstream,
+    proxy::{CUT_OFF, Upstream},
     summary::{Figure, Summary},
 };
 
@@ -69,7 +69,7 @@ impl Report {
              at times that are fixed ahead, through a proxy that never tries twice (`proxy_next_upstream off`). Every \
              answer is checked: its status, and the token that was sent with the request. The proxy either keeps its \
              connections to the Pods open for further requests, as ingress controllers do, or opens one for each \
-             request. {} cells ran side by side. Where a cell was run several times, the figures are the median and, \
+             request. {} cells ran side by side; 99 % of the requests of a run were sent within {} of their time. Where a cell was run several times, the figures are the median and, \
              if it differs, the worst.\n\n\
              This page is written by `{COMMAND}`; the same for programs, run by run, is in [proof.json](proof.json).\n\n\
              {}\n\
@@ -83,6 +83,7 @@ impl Report {
             self.kubernetes,
             self.rate,
             self.parallel,
+            self.lateness(),
             sections.join("\n"),
             self.remaining(),
             self.machine.markdown(Some(&self.kubernetes)),
@@ -142,9 +143,14 @@ impl Report {
                     .collect();
                 let causes: Vec<String> =
                     summary.causes.iter().map(|(cause, count)| format!("{count} times {cause}")).collect();
+                let cut_off = if summary.causes.contains_key(CUT_OFF) {
+                    format!(" What cuts off: {}.", summary.cell.what_cuts_off())
+                } else {
+                    String::new()
+                };
                 let _ = writeln!(
                     text,
-                    "- {name}: {failed} of {} requests failed ({}). The proxy says: {}.",
+                    "- {name}: {failed} of {} requests failed ({}). The proxy says: {}.{cut_off}",
                     summary.sent(),
                     kinds.join(", "),
                     causes.join("; ")
@@ -163,23 +169,44 @@ impl Report {
 
     /// Why requests fail behind a drain, as far as the cells tell it.
     fn explanation(&self) -> String {
-        let failures = |upstream| -> u64 {
-            let cells = self.cells.iter().filter(|summary| summary.cell.treatment.is_fermata());
-            cells
-                .filter(|summary| summary.cell.upstream == upstream)
-                .flat_map(|summary| summary.failed_by_kind.values())
-                .sum()
+        let runs = |upstream: Upstream, counts: fn(App) -> bool| {
+            let cells = self.cells.iter().filter(move |summary| {
+                let cell = summary.cell;
+                cell.treatment.is_fermata() && cell.upstream == upstream && counts(cell.app)
+            });
+            let (failed, sent) = cells.fold((0, 0), |(failed, sent), summary| {
+                (failed + summary.failed_by_kind.values().sum::<u64>(), sent + summary.sent())
+            });
+            (failed, sent, format!("{failed} of {sent}"))
         };
-        let [kept, closed] = Upstream::ALL.map(failures);
-        if kept <= closed {
+        let (kept, _, of_kept) = runs(Upstream::Kept, |_| true);
+        let (closed, sent_closed, of_closed) = runs(Upstream::Closed, |_| true);
+        if sent_closed == 0 || kept <= closed {
             return String::new();
         }
-        format!(
-            "\nWith Fermata {kept} requests failed in all where the proxy keeps its connections, and {closed} where it opens one \
-             for each request. That is the cause: kube-proxy sends new connections elsewhere once a Pod is \
-             to end, but those that are open lead to the old Pod for as long as its program lives. No drain, however \
-             long, ends that; a server that closes its connections in good order does, and so loses nothing.\n"
-        )
+        let mut text = format!(
+            "\nWith Fermata {of_kept} requests failed in all where the proxy keeps its connections, and {of_closed} where \
+             it opens one for each request. So a drain alone does not end the 502s behind a proxy that keeps connections \
+             alive: kube-proxy leads new connections elsewhere once a Pod is to end, but those that are open lead to the old \
+             Pod for as long as its program lives, and bring it requests until its last moment.",
+        );
+        let (failed, sent, of_graceful) = runs(Upstream::Kept, |app| app == App::Graceful);
+        if sent > 0 && failed * 10 < kept {
+            // Writing to a string cannot fail.
+            let _ = write!(
+                text,
+                " The graceful server, which closes its connections behind answers that say so, lost {of_graceful} \
+                 behind the same proxy and the same drain."
+            );
+        }
+        text + "\n"
+    }
+
+    /// How well the load kept its schedule.
+    fn lateness(&self) -> String {
+        let runs = self.cells.iter().flat_map(|summary| &summary.runs);
+        let late = Figure::of(runs.map(|run| run.tally.lateness.p99));
+        format!("{:.0} ms ({:.0} ms in the worst run)", late.median, late.worst)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use fermata_proof_load::Tally;
 use fermata_test_cluster::wait::{self, Seen};
 use k8s_openapi::api::{
@@ -13,10 +13,11 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams},
+    runtime::wait::await_condition,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     cell::{Cell, Disturbance},
@@ -151,19 +152,21 @@ impl Scene<'_> {
     async fn wait_until_ready(&self, generation: i64) -> anyhow::Result<()> {
         let deployments: Api<Deployment> = self.api();
         let name = self.cell.app.to_string();
-        wait::until("the Deployment to be ready", READY_BOUND, async || {
-            let deployment = deployments.get(&name).await?;
-            let wanted = deployment.spec.and_then(|spec| spec.replicas);
-            let status = deployment.status.unwrap_or_default();
-            let is_new = status.observed_generation.is_some_and(|observed| observed > generation);
+        // Watched, not asked again and again: the control plane shares the machine with what is measured.
+        let is_ready = move |deployment: Option<&Deployment>| {
+            let Some(deployment) = deployment else { return false };
+            let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+            let Some(status) = &deployment.status else { return false };
             let figures = [status.replicas, status.updated_replicas, status.available_replicas];
-            Ok(if is_new && figures.iter().all(|figure| *figure == wanted) {
-                Seen::Yes(())
-            } else {
-                Seen::NotYet(format!("{wanted:?} are wanted; all, updated and available are {figures:?}"))
-            })
-        })
-        .await
+            status.observed_generation.is_some_and(|observed| observed > generation)
+                && figures.iter().all(|figure| *figure == wanted)
+        };
+        let waited = timeout(READY_BOUND, await_condition(deployments.clone(), &name, is_ready)).await;
+        if waited.is_err() {
+            bail!("the Deployment is not ready: {:?}", deployments.get(&name).await?.status);
+        }
+        waited??;
+        Ok(())
     }
 
     /// The Pods that are not about to end.

@@ -22,7 +22,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn of(figures: impl Iterator<Item = f64>) -> Self {
+    pub(crate) fn of(figures: impl Iterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.collect();
         figures.sort_by(f64::total_cmp);
         Self {

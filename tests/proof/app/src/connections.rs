@@ -47,13 +47,11 @@ impl Connections {
         }
     }
 
-    /// Its answer has been sent. Says whether to wait for a further request.
-    pub(crate) fn end(&self, id: u64) -> bool {
-        let mut state = self.state();
-        if let Some(open) = state.open.get_mut(&id) {
+    /// Its answer has been sent, and did not say that the connection is closed.
+    pub(crate) fn end(&self, id: u64) {
+        if let Some(open) = self.state().open.get_mut(&id) {
             open.busy = false;
         }
-        !state.stopping
     }
 
     /// Closed.
@@ -67,10 +65,14 @@ impl Connections {
         self.state().stopping
     }
 
-    /// Closes the idle ones, and has the others closed behind their answers.
+    /// From now on answers say that their connection is closed.
     pub(crate) fn stop(&self) {
-        let mut state = self.state();
-        state.stopping = true;
+        self.state().stopping = true;
+    }
+
+    /// Closes the idle ones.
+    pub(crate) fn close_idle(&self) {
+        let state = self.state();
         for open in state.open.values().filter(|open| !open.busy) {
             // What has come already gets its answer. What is still under way does not: HTTP has no way to ask for it.
             let mut waiting = [PollFd::new(open.stream.as_fd(), PollFlags::POLLIN)];

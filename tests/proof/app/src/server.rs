@@ -24,6 +24,11 @@ use crate::{
 /// How long a request takes.
 const WORK: Duration = Duration::from_millis(50);
 
+/// For how long [`Server::finish`] leaves idle connections open. A client may be sending a request on one in the moment in which
+/// it is closed, and would lose it; an answer that says so closes a connection without that risk. nginx has
+/// `keepalive_min_timeout` for it.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long [`Server::finish`] waits for requests under way.
 const FINISH: Duration = Duration::from_secs(10);
 
@@ -51,11 +56,14 @@ impl Server {
         Ok(Self { connections, acceptor, stop })
     }
 
-    /// Stops accepting, closes idle connections, answers what is under way, and exits with 0.
+    /// Stops accepting, answers what is under way and what still comes on open connections, closes these behind their answers or
+    /// when they stay idle, and exits with 0.
     pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.stop.write_all(&[0])?;
         self.acceptor.join().map_err(|_| anyhow!("the acceptor panicked"))??;
         self.connections.stop();
+        self.connections.wait(LINGER);
+        self.connections.close_idle();
         self.connections.wait(FINISH);
         println!("finished");
         exit(0)
@@ -106,8 +114,9 @@ fn serve(mut stream: TcpStream, id: u64, connections: &Connections) -> anyhow::R
         thread::sleep(WORK);
         let close = request.close || connections.is_stopping();
         respond(&mut stream, &request.token, close)?;
-        if !connections.end(id) || close {
+        if close {
             return Ok(());
         }
+        connections.end(id);
     }
 }
