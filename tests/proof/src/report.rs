@@ -239,3 +239,65 @@ pub(crate) fn figure(figure: Figure, digits: usize) -> String {
     let [median, worst] = [figure.median, figure.worst].map(|value| format!("{value:.digits$}"));
     if median == worst { median } else { format!("{median} (worst {worst})") }
 }
+
+#[cfg(test)]
+mod tests {
+    use fermata_proof_load::{Failure, Tally};
+
+    use super::*;
+    use crate::{
+        proxy::Causes,
+        run::{Outcome, RATE},
+    };
+
+    fn cell(upstream: Upstream, treatment: Treatment) -> Cell {
+        Cell { disturbance: Disturbance::Rollout, app: App::Dies, upstream, treatment }
+    }
+
+    fn outcome(failures: u64) -> Outcome {
+        let failed = [(Failure::BadGateway, failures)].into_iter().filter(|(_, count)| *count > 0).collect();
+        let causes = [(CUT_OFF.to_owned(), failures)].into_iter().filter(|(_, count)| *count > 0).collect();
+        let tally = Tally { sent: 1000, failed, ..Tally::default() };
+        Outcome { tally, causes: Causes(causes), endings: Vec::new() }
+    }
+
+    fn report(cells: Vec<Summary>) -> Report {
+        let machine = Machine::look(Path::new("/nonexistent"));
+        Report { machine, kubernetes: "v1.36.3".to_owned(), rate: RATE, parallel: 1, cells }
+    }
+
+    #[test]
+    fn what_is_void_is_not_without_failures() {
+        let void = vec!["the machine stood still".to_owned()];
+        let cell = cell(Upstream::Kept, Treatment::Shim);
+        let report = report(vec![Summary::new(cell, Vec::new(), void)]);
+        let text = report.markdown();
+        assert!(text.contains("| dies at once on TERM | kept | - | - | - | void |"), "{text}");
+        let promise = report.cells[0].broken_promise().unwrap_or_default();
+        assert!(promise.contains("the machine stood still"), "{promise}");
+        assert!(picture::draw(&report).ends_with("</svg>\n"));
+    }
+
+    #[test]
+    fn a_finding_is_told_when_it_was_measured_and_not_otherwise() {
+        let told = |kept, closed| {
+            let summary = |upstream, failed| {
+                Summary::new(cell(upstream, Treatment::Fermata), vec![outcome(failed)], vec![])
+            };
+            let text =
+                report(vec![summary(Upstream::Kept, kept), summary(Upstream::Closed, closed)]).markdown();
+            text.contains("a drain alone does not end the 502s")
+        };
+        assert!(told(7, 0));
+        assert!(!told(0, 0));
+        assert!(!told(3, 3));
+    }
+
+    #[test]
+    fn the_median_comes_with_the_worst_where_they_differ() {
+        let cell = cell(Upstream::Kept, Treatment::Nothing);
+        let runs = [3, 1, 9].map(outcome).into();
+        let text = report(vec![Summary::new(cell, runs, vec![])]).markdown();
+        assert!(text.contains("| 3 (worst 9) of 1000 |"), "{text}");
+    }
+}

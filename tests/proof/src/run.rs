@@ -40,6 +40,9 @@ const READY_BOUND: Duration = Duration::from_mins(2);
 /// How long all of a disturbance may take: three grace periods one after the other, at most.
 const DISTURBED_BOUND: Duration = Duration::from_mins(5);
 
+/// How long to wait with an eviction that the budget forbids. (`kubectl drain` waits for 5 seconds.)
+const EVICT_AGAIN: Duration = Duration::from_millis(500);
+
 /// One request in a hundred may be sent later than this; else the load was not the one that is spoken of. Unit: milliseconds.
 const LATE: f64 = 1000.0;
 
@@ -227,7 +230,10 @@ impl Scene<'_> {
         wait::until("an eviction to be allowed", DISTURBED_BOUND, async || {
             Ok(match pods.evict(name, &EvictParams::default()).await {
                 Ok(_) => Seen::Yes(()),
-                Err(kube::Error::Api(status)) if status.code == 429 => Seen::NotYet(status.message.clone()),
+                Err(kube::Error::Api(status)) if status.code == 429 => {
+                    sleep(EVICT_AGAIN).await;
+                    Seen::NotYet(status.message.clone())
+                }
                 Err(error) => return Err(error.into()),
             })
         })
