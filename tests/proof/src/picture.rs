@@ -20,7 +20,7 @@ const ROW: f64 = 56.0;
 const BAR: f64 = 18.0;
 
 /// Where the two charts begin, and how long their longest bars are. Behind them is room for a figure.
-const CHARTS: [f64; 2] = [330.0, 830.0];
+const CHARTS: [f64; 2] = [350.0, 840.0];
 const LONGEST: f64 = 270.0;
 
 const INK: &str = "#1d2733";

@@ -40,6 +40,9 @@ const READY_BOUND: Duration = Duration::from_mins(2);
 /// How long all of a disturbance may take: three grace periods one after the other, at most.
 const DISTURBED_BOUND: Duration = Duration::from_mins(5);
 
+/// How long to wait before kube-proxy's rules are looked at again.
+const ROUTED_AGAIN: Duration = Duration::from_millis(200);
+
 /// How long to wait with an eviction that the budget forbids. (`kubectl drain` waits for 5 seconds.)
 const EVICT_AGAIN: Duration = Duration::from_millis(500);
 
@@ -105,6 +108,7 @@ impl Scene<'_> {
         self.check(&before)?;
         let names: Vec<String> = before.iter().map(ResourceExt::name_any).collect();
 
+        self.wait_until_routed(service).await?;
         let node = &self.stage.node;
         let mut proxy = Proxy::start(node, self.stage.port(), service, self.cell.upstream)?;
         let load = Load::start(node, self.stage.load(), proxy.address(), RATE).await?;
@@ -170,6 +174,22 @@ impl Scene<'_> {
         }
         waited??;
         Ok(())
+    }
+
+    /// Waits until kube-proxy leads connections to the Service's address. What is sent there before makes the kernel remember that the
+    /// address leads nowhere, for this port of the proxy and two minutes; the proxy comes back to the port within seconds where
+    /// it opens a connection for each request, and that one would fail.
+    async fn wait_until_routed(&self, service: Ipv4Addr) -> anyhow::Result<()> {
+        let rule = format!("-d {service}/32 ");
+        wait::until("kube-proxy to know the Service", READY_BOUND, async || {
+            let rules = self.stage.node.run(&["iptables", "-t", "nat", "-S", "KUBE-SERVICES"]).await?;
+            if rules.contains(&rule) {
+                return Ok(Seen::Yes(()));
+            }
+            sleep(ROUTED_AGAIN).await;
+            Ok(Seen::NotYet("there is no rule for it".to_owned()))
+        })
+        .await
     }
 
     /// The Pods that are not about to end.
