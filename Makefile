@@ -33,7 +33,7 @@ test: prerequisites lint assets peers node-packages ## Run all tests, those on a
 	if command -v buildah >/dev/null; then \
 		$(MAKE) --no-print-directory images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
 	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
-	cargo test --workspace --locked --no-fail-fast
+	tests/run.sh
 	@if ! command -v buildah >/dev/null; then echo 'SKIPPED: buildah is missing, so that no image was built'; \
 	elif [ "$$(id -u)" != 0 ]; then $(MAKE) --no-print-directory images; \
 	echo 'SKIPPED: only root has a real node, so that the endings were not shown on one'; \
