@@ -34,6 +34,10 @@ test: prerequisites lint assets peers node-packages ## Run all tests, those on a
 		$(MAKE) --no-print-directory images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
 	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
 	tests/run.sh
+	@if ! command -v buildah >/dev/null; then echo 'SKIPPED: buildah is missing, so that no image was built'; \
+	elif [ "$$(id -u)" != 0 ]; then $(MAKE) --no-print-directory images; \
+	echo 'SKIPPED: only root has a real node, so that the endings were not shown on one'; \
+	else $(MAKE) --no-print-directory proof QUICK=1; fi
 
 # What the shim is tested against. Where it cannot be installed, the tests say what they have skipped.
 .PHONY: peers
@@ -64,6 +68,21 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 	cargo build --quiet --release --package fermata-baseline
 	shim=$$(deploy/build-static.sh fermata-shim shim $(TARGET)); \
 	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata --shim "$$shim"
+
+.PHONY: proof
+proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
+	@cargo build --quiet --locked --package fermata-proof
+	@app=$$(deploy/build-static.sh fermata-proof-app release $(TARGET)); \
+	load=$$(deploy/build-static.sh fermata-proof-load release $(TARGET)); \
+	fermata=$$(deploy/build-static.sh fermata release $(TARGET)); \
+	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
+	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
+		$(if $(filter-out 0,$(QUICK)),--quick --parallel 5) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
+		$(if $(filter-out 0,$(RESUME)),--resume)
+
+.PHONY: proof-packages
+proof-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/proof/install.sh; fi
 
 .PHONY: images
 images: ## Build the images of the webhook and of the shim, static and without a daemon, as OCI archives

@@ -8,12 +8,8 @@ mod closed_loop;
 mod core_review;
 mod footprint;
 mod goal;
-mod machine;
-mod measured;
 mod one_core;
-mod open_loop;
 mod pinning;
-mod process_use;
 mod report;
 mod review_load;
 mod setup;
@@ -31,6 +27,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
+use fermata_measure::{machine, measured, process_use};
 use fermata_test_cluster::{
     reviews::{self, expected},
     webhook_client::connection,

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use fermata_measure::open_loop::{Lane, OpenLoop};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{
     closed_loop::ClosedLoop,
+    connection::Connection,
     goal::{Goal, Target},
     measured::Latency,
     one_core::CONNECTIONS,
-    open_loop::OpenLoop,
     review_load::ReviewLoad,
     setup::Setup,
+    workload::Workload as _,
 };
 
 /// Reviews a second.
@@ -28,6 +31,20 @@ pub(crate) struct Steady {
     seconds: f64,
     /// From the time that a review was due.
     latency_us: Latency,
+}
+
+/// An open connection that takes its turns with the others.
+struct Open {
+    connection: Connection,
+    load: Arc<ReviewLoad>,
+}
+
+impl Lane for Open {
+    async fn exchange(&mut self, turn: usize, _due: Instant) -> anyhow::Result<bool> {
+        let response = self.connection.exchange(self.load.request(turn)).await?;
+        self.load.check(turn, &response)?;
+        Ok(true)
+    }
 }
 
 impl Steady {
@@ -48,12 +65,12 @@ impl Steady {
         };
         warm_up.run(&server, &load).await?;
         let seconds = setup.effort.open_loop.as_secs();
-        let open_loop = OpenLoop {
-            connections: CONNECTIONS,
-            rate: RATE,
-            requests: usize::try_from(seconds)? * usize::try_from(RATE)?,
-        };
-        let measured = open_loop.run(&server, &load).await?;
+        let open_loop = OpenLoop { rate: RATE, requests: usize::try_from(seconds)? * usize::try_from(RATE)? };
+        let mut lanes = Vec::with_capacity(CONNECTIONS);
+        for _ in 0..CONNECTIONS {
+            lanes.push(Open { connection: Connection::open(&server).await?, load: Arc::clone(&load) });
+        }
+        let measured = open_loop.run(lanes).await?;
         subject.stop().await?;
         Ok(Self {
             rate: RATE,

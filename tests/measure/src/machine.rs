@@ -2,13 +2,13 @@
 
 use std::{fs, path::Path, process::Command, thread::available_parallelism};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::process_use::field;
 
 /// The machine and the versions.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Machine {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Machine {
     date: String,
     cpu: String,
     cores: usize,
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// Looks around.
     #[must_use]
-    pub(crate) fn look(fermata: &Path) -> Self {
+    pub fn look(fermata: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let (cpus, memory, load) = (read("/proc/cpuinfo"), read("/proc/meminfo"), read("/proc/loadavg"));
         let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
@@ -42,9 +42,24 @@ impl Machine {
         }
     }
 
+    /// Whether the two had the same machine, compiler and Fermata, so that their figures may be put together.
+    #[must_use]
+    pub fn has_versions_of(&self, other: &Self) -> bool {
+        fn versions(of: &Machine) -> [&str; 5] {
+            [&of.cpu, &of.kernel, &of.rust, &of.fermata, &of.commit]
+        }
+        versions(self) == versions(other)
+    }
+
+    /// Processor and memory, in a few words.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        format!("{} cores, {:.0} GiB", self.cores, self.memory_gib)
+    }
+
     /// The table of the report.
     #[must_use]
-    pub(crate) fn markdown(&self, kubernetes: Option<&str>) -> String {
+    pub fn markdown(&self, kubernetes: Option<&str>) -> String {
         let Self { date, cpu, cores, memory_gib, kernel, load_average, rust, fermata, commit } = self;
         format!(
             "| | |\n\

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 /// # Errors
 ///
 /// When there is no `/proc`, or the process is gone.
-pub(crate) fn resident(process: u32) -> anyhow::Result<f64> {
+pub fn resident(process: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| format!("failed to read {path}"))?;
     let kibibytes = field(&status, "VmRSS:").with_context(|| format!("expected VmRSS in {path}"))?;
@@ -21,7 +21,7 @@ pub(crate) fn resident(process: u32) -> anyhow::Result<f64> {
 /// # Errors
 ///
 /// When there is no `/proc`, or the process is gone.
-pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
+pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
     let path = format!("/proc/{process}/task");
     let mut nanoseconds = 0;
     for thread in fs::read_dir(&path).with_context(|| format!("failed to read {path}"))? {
@@ -34,7 +34,7 @@ pub(crate) fn processor_time(process: u32) -> anyhow::Result<Duration> {
 
 /// A field of `/proc/PID/status` or `/proc/meminfo`, in KiB.
 #[must_use]
-pub(crate) fn field(status: &str, name: &str) -> Option<u32> {
+pub fn field(status: &str, name: &str) -> Option<u32> {
     let value = status.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().strip_suffix("kB")?.trim().parse().ok()
 }

@@ -13,7 +13,7 @@ const DIGITS: u8 = 3;
 
 /// The right answers of one or more runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Measured {
+pub struct Measured {
     took: Duration,
     latencies: Histogram<u64>,
 }
@@ -24,12 +24,12 @@ impl Measured {
     /// # Errors
     ///
     /// Never, for the bounds are constant; the histogram wants to be asked.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub fn new() -> anyhow::Result<Self> {
         Ok(Self { took: Duration::ZERO, latencies: Histogram::new_with_bounds(1, LONGEST, DIGITS)? })
     }
 
     /// Counts an answer.
-    pub(crate) fn record(&mut self, latency: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST));
     }
 
@@ -38,24 +38,24 @@ impl Measured {
     /// # Errors
     ///
     /// Never, for all histograms have the same bounds.
-    pub(crate) fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
+    pub fn merge(&mut self, other: &Self) -> anyhow::Result<()> {
         Ok(self.latencies.add(&other.latencies)?)
     }
 
     /// Says how long it was counted.
-    pub(crate) fn lasting(&mut self, took: Duration) {
+    pub fn lasting(&mut self, took: Duration) {
         self.took = took;
     }
 
     /// Right answers.
     #[must_use]
-    pub(crate) fn answers(&self) -> u64 {
+    pub fn answers(&self) -> u64 {
         self.latencies.len()
     }
 
     /// Right answers, to reckon with.
     #[must_use]
-    pub(crate) fn count(&self) -> f64 {
+    pub fn count(&self) -> f64 {
         // Exact up to 2^53 answers.
         #[expect(clippy::cast_precision_loss)]
         let answers = self.answers() as f64;
@@ -64,13 +64,13 @@ impl Measured {
 
     /// Right answers a second.
     #[must_use]
-    pub(crate) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         self.count() / self.took.as_secs_f64()
     }
 
     /// The latencies in short.
     #[must_use]
-    pub(crate) fn latency(&self) -> Latency {
+    pub fn latency(&self) -> Latency {
         let at = |quantile| micros(Duration::from_nanos(self.latencies.value_at_quantile(quantile)));
         Latency {
             p50: at(0.5),
@@ -83,26 +83,26 @@ impl Measured {
 
 /// Latencies in microseconds.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Latency {
+pub struct Latency {
     /// The median.
-    pub(crate) p50: f64,
+    pub p50: f64,
     /// One in a hundred took longer.
-    pub(crate) p99: f64,
+    pub p99: f64,
     /// One in a thousand took longer.
-    pub(crate) p999: f64,
+    pub p999: f64,
     /// The longest.
-    pub(crate) max: f64,
+    pub max: f64,
 }
 
 /// A duration in microseconds.
 #[must_use]
-pub(crate) fn micros(duration: Duration) -> f64 {
+pub fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
 /// The middle one of some figures (the upper of two); 0 for none.
 #[must_use]
-pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
+pub fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.into_iter().collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or_default()
