@@ -89,16 +89,25 @@ async fn ending(namespace: &TestNamespace, name: &str) -> Duration {
     deleted.elapsed()
 }
 
+/// What a Pod has of what Fermata may change.
+fn ending_of(pod: &Pod) -> serde_json::Value {
+    let spec = pod.spec.as_ref().unwrap();
+    json!([spec.containers[0].lifecycle, spec.termination_grace_period_seconds, spec.init_containers])
+}
+
+fn dry_run() -> PostParams {
+    PostParams { dry_run: true, field_manager: None }
+}
+
 fn is_patched(answer: &kube::Result<Pod>) -> bool {
     answer.as_ref().is_ok_and(|pod| pod.annotations().contains_key(STATUS))
 }
 
 /// Waits until the API server asks for Pods here. kube-proxy hears of a replica that is ready a moment after Helm does.
 async fn until_asked(namespace: &TestNamespace) {
-    let dry_run = PostParams { dry_run: true, field_manager: None };
     let pods = namespace.pods().unwrap();
     wait::until("the API server to ask Fermata", BOUND, async || {
-        let answer = pods.create(&dry_run, &app("probe", "3s")).await;
+        let answer = pods.create(&dry_run(), &app("probe", "3s")).await;
         Ok(if is_patched(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
     })
     .await
@@ -122,7 +131,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     until_asked(&shop).await;
     let created = shop.pods().unwrap().create(&PostParams::default(), &app("app", "3s")).await.unwrap();
     assert!(created.annotations().contains_key(STATUS), "{:?}", created.annotations());
-    let spec = created.spec.unwrap();
+    let spec = created.spec.clone().unwrap();
     assert_eq!(spec.termination_grace_period_seconds, Some(13));
     let hook =
         spec.containers[0].lifecycle.clone().and_then(|it| it.pre_stop).and_then(|it| it.sleep).unwrap();
@@ -172,6 +181,21 @@ async fn an_installation_from_its_first_day_to_its_last() {
     assert!(figures.failures().count() <= 2, "{:?}", figures.failures().collect::<Vec<_>>());
     let next = figures.next_right_after(killed).unwrap();
     assert!(next < Duration::from_secs(1), "the next Pod took {next:?}");
+
+    // Another one, where nobody could refuse it, finds nothing left to be done, whichever of the two is asked first.
+    let second = release.second().await;
+    wait::until("both to be asked", BOUND, async || {
+        let asked = second.reviews().await?;
+        let answer = shop.pods().unwrap().create(&dry_run(), &app("between-two", "3s")).await;
+        assert!(is_patched(&answer), "{answer:?}");
+        Ok(if asked > 0.0 { Seen::Yes(()) } else { Seen::NotYet("only the first is asked".to_owned()) })
+    })
+    .await
+    .unwrap();
+    let both = shop.pods().unwrap().create(&dry_run(), &app("app", "3s")).await.unwrap();
+    assert_eq!(both.annotations().get(STATUS), created.annotations().get(STATUS));
+    assert_eq!(ending_of(&both), ending_of(&created));
+    second.remove().await;
 
     // Pods that were given an ending keep it, and new ones are created as they are.
     shop.pods().unwrap().create(&PostParams::default(), &app("stays", "3s")).await.unwrap();
