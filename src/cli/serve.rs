@@ -56,7 +56,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 /// Options of `fermata serve`.
 #[derive(Args, Clone, Debug)]
 pub struct ServeOptions {
-    /// Address for reviews, by TLS; [::] is every address, also of IPv4
+    /// Address for reviews, by TLS; the default is every address of either family
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443")]
     pub listen: SocketAddr,
 
