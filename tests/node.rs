@@ -6,8 +6,12 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "node/operations.rs"]
+mod operations;
 #[path = "node/release.rs"]
 mod release;
+#[path = "node/second.rs"]
+mod second;
 
 use std::{
     env,
@@ -150,12 +154,12 @@ async fn an_installation_from_its_first_day_to_its_last() {
     let outside = release.check().await;
     assert_eq!(outside["summary"]["failed"], 0, "{outside:#}");
     for check in ["pod-patched", "registration-ca-matches", "authority-secret", "replicas-ready"] {
-        assert_eq!(release::state(&outside, check), "ok", "{outside:#}");
+        assert_eq!(operations::state(&outside, check), "ok", "{outside:#}");
     }
     let inside = release.check_inside().await;
     assert_eq!(inside["summary"]["failed"], 0, "{inside:#}");
     for check in ["pod-patched", "registration-ca-matches", "certificate-lifetime", "replicas-reached"] {
-        assert_eq!(release::state(&inside, check), "ok", "{inside:#}");
+        assert_eq!(operations::state(&inside, check), "ok", "{inside:#}");
     }
 
     // From here on a review that nobody answers refuses the Pod.
@@ -175,7 +179,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     let killed = tokio::time::Instant::now();
     release.kill_one().await;
     load.run(20).await;
-    release.until_ready().await;
+    release.until_ready(2).await;
     let figures = load.stop().await;
     println!("one replica deleted by force: {figures}");
     assert!(figures.failures().count() <= 2, "{:?}", figures.failures().collect::<Vec<_>>());

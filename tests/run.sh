@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Targets that wait more than they work. What is not named here is in the other lane, so that no target is left out.
-waits=(node availability chart)
+waits=(node ending availability chart)
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
