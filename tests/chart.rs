@@ -4,6 +4,8 @@
 
 #[path = "chart/alerts.rs"]
 mod alerts;
+#[path = "chart/combinations.rs"]
+mod combinations;
 #[path = "chart/generated.rs"]
 mod generated;
 #[path = "chart/install.rs"]
