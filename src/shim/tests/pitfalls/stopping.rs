@@ -222,12 +222,12 @@ print('told', told, flush=True)";
         let script = format!("python3 -c \"{server}\"; true");
         let flags = ["--signal-scope", scope, "--rewrite", "TERM:QUIT", "--budget", "20s"];
         let words = flags.into_iter().chain(["--", "sh", "-c", &script]);
-        let mut shim = Shim::run(place, words);
+        let shim = Shim::run(place, words);
         shim.says("up\n");
         shim.signal(15);
-        shim.says("told [3]\n");
-        assert_eq!(shim.ends(), 131, "the shell ended by QUIT");
-        assert!(lines(&shim.error()).last().unwrap().contains("app ended by QUIT"), "{}", shim.error());
+        let (code, output, error) = shim.finish();
+        assert_eq!((code, output.as_str()), (131, "up\ntold [3]\n"), "the shell ended by QUIT: {error}");
+        assert!(lines(&error).last().unwrap().contains("app ended by QUIT"), "{error}");
     }
 }
 
