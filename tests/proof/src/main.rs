@@ -70,6 +70,9 @@ struct Experiment {
     /// Where to write proof.md, proof.json and proof.svg [default: docs for a whole run, else nowhere]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Run nothing: write proof.md and proof.svg of the proof.json in this folder anew
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    redraw: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -79,6 +82,10 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 impl Experiment {
     async fn run(self) -> anyhow::Result<ExitCode> {
+        if let Some(folder) = &self.redraw {
+            Report::read(folder)?.draw(folder)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         if let Err(why) = node::check().and_then(|()| app::check()) {
             let required = env::var_os("FERMATA_REQUIRE_ALL").is_some_and(|value| value == "1");
             ensure!(self.quick && !required, "{why:#}");

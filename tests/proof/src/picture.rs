@@ -20,8 +20,8 @@ const ROW: f64 = 56.0;
 const BAR: f64 = 18.0;
 
 /// Where the two charts begin, and how long their longest bars are. Behind them is room for a figure.
-const CHARTS: [f64; 2] = [350.0, 840.0];
-const LONGEST: f64 = 270.0;
+const CHARTS: [f64; 2] = [350.0, 800.0];
+const LONGEST: f64 = 240.0;
 
 const INK: &str = "#1d2733";
 const FAINT: &str = "#5d6b7a";
@@ -98,7 +98,9 @@ pub(crate) fn draw(report: &Report) -> String {
             Upstream::Kept => "the proxy keeps connections",
             Upstream::Closed => "a connection for each request",
         };
-        text(&mut svg, (LEFT, y + 45.0), 14.0, FAINT, "", upstream);
+        let once = [row.before, row.after].iter().any(|summary| summary.runs.len() == 1);
+        let upstream = format!("{upstream}{}", if once { " \u{b7} one run" } else { "" });
+        text(&mut svg, (LEFT, y + 45.0), 14.0, FAINT, "", &upstream);
         for (x, (measure, digits, unit)) in CHARTS.into_iter().zip(measures) {
             let highest = rows
                 .iter()

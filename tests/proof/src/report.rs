@@ -4,7 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::Context as _;
 use fermata_measure::machine::Machine;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     app::App,
@@ -18,7 +18,7 @@ use crate::{
 const COMMAND: &str = "make proof";
 
 /// The outcome of the whole experiment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What it was run on.
     pub machine: Machine,
@@ -33,6 +33,17 @@ pub struct Report {
 }
 
 impl Report {
+    /// Reads the `proof.json` of a folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or it is not one.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("proof.json");
+        let json = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        serde_json::from_slice(&json).with_context(|| format!("{} is no report", file.display()))
+    }
+
     /// Writes `proof.md`, `proof.json` and `proof.svg`.
     ///
     /// # Errors
@@ -42,8 +53,18 @@ impl Report {
         let mut json = serde_json::to_string_pretty(self)?;
         json.push('\n');
         fs::create_dir_all(folder)
-            .and_then(|()| fs::write(folder.join("proof.md"), self.markdown()))
             .and_then(|()| fs::write(folder.join("proof.json"), json))
+            .with_context(|| format!("failed to write the report to {}", folder.display()))?;
+        self.draw(folder)
+    }
+
+    /// Writes what people look at, `proof.md` and `proof.svg`.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written.
+    pub fn draw(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::write(folder.join("proof.md"), self.markdown())
             .and_then(|()| fs::write(folder.join("proof.svg"), picture::draw(self)))
             .with_context(|| format!("failed to write the report to {}", folder.display()))
     }

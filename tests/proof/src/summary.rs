@@ -39,7 +39,7 @@ pub struct Summary {
     #[serde(flatten)]
     pub cell: Cell,
     /// Why there are fewer runs than wanted: these were void, for reasons that are not the cell's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<String>,
     /// Failed requests of a run; of no meaning where there is no run.
     pub failed: Figure,
