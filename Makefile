@@ -21,10 +21,12 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 	@cargo build --locked --package fermata --package fermata-test-cluster
 	@$(TARGET)/debug/fermata-test-cluster try $(if $(filter-out 0,$(KEEP)),--keep) --fermata $(TARGET)/debug/fermata
 
+# Of the user's own, it is: CONTEXT=kind-NAME, CONTEXT=k3d-NAME, or any CONTEXT with a LOAD that gives its nodes an archive.
 .PHONY: cluster
-cluster: prerequisites node-packages images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux)
+cluster: prerequisites $(if $(CONTEXT),,node-packages) images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux), or on the cluster of CONTEXT=kind-...
 	@cargo build --locked --package fermata-test-cluster
-	@$(TARGET)/debug/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata
+	@$(TARGET)/debug/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata \
+		$(if $(CONTEXT),--context "$$CONTEXT" $(if $(LOAD),--load "$$LOAD"))
 
 .PHONY: test
 test: prerequisites lint assets peers node-packages ## Run all tests, those on a real API server and on real servers included

@@ -10,6 +10,7 @@
 pub mod assets;
 pub mod control_plane;
 pub mod credentials;
+pub mod existing;
 pub mod fermata;
 pub mod helm;
 pub mod http;
@@ -28,6 +29,7 @@ pub mod webhook;
 pub mod webhook_client;
 
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use existing::ExistingCluster;
 pub use fermata::{Fermata, Launch, Ports};
 pub use helm::Helm;
 pub use namespace::TestNamespace;

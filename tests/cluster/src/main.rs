@@ -40,7 +40,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         scratch: Option<PathBuf>,
     },
-    /// Start a whole node, install Fermata on it with Helm, print how to reach it, and remove all on Ctrl-C
+    /// Start a whole node, or use a cluster that is there; install Fermata on it with Helm, print how to reach it, and remove
+    /// all on Ctrl-C
     Cluster {
         /// The folder with `fermata.oci.tar` and `fermata-shim.oci.tar`, as `make images` leaves them
         #[arg(long, value_name = "DIR")]
@@ -48,6 +49,13 @@ enum Command {
         /// The chart's folder
         #[arg(long, value_name = "DIR")]
         chart: PathBuf,
+        /// The context, in your kubeconfig, of a cluster to use in place of a node: needs no root, and kind or k3d
+        #[arg(long, value_name = "NAME")]
+        context: Option<String>,
+        /// The command that gives an OCI archive, whose path is put behind it, to the nodes of a cluster that is neither kind's
+        /// nor k3d's
+        #[arg(long, value_name = "COMMAND", requires = "context")]
+        load: Option<String>,
     },
     /// Show Fermata at work: apply a sample Deployment and print what became of its Pods
     Try {
@@ -87,7 +95,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let finished = match command {
         Command::Assets { node } => assets(node).await?,
         Command::Node { scratch } => Box::pin(run_node(scratch)).await?,
-        Command::Cluster { images, chart } => Box::pin(show_cluster(&images, &chart)).await?,
+        Command::Cluster { images, chart, context, load } => {
+            let source = cluster::Source::new(&images, &chart)?;
+            match context {
+                None => Box::pin(show_cluster(&source)).await?,
+                Some(context) => Box::pin(visit(&context, load.as_deref(), &source)).await?,
+            }
+        }
         Command::Try { fermata, keep } => Box::pin(show(&fermata, keep)).await?,
         Command::Up { scratch, api_server_args } => {
             up(ControlPlaneOptions { scratch, api_server_args, ..ControlPlaneOptions::default() }).await?
@@ -159,9 +173,9 @@ async fn run_node(scratch: Option<PathBuf>) -> anyhow::Result<Option<()>> {
     node.stop().await.map(Some)
 }
 
-async fn show_cluster(images: &Path, chart: &Path) -> anyhow::Result<Option<()>> {
+async fn show_cluster(source: &cluster::Source) -> anyhow::Result<Option<()>> {
     node::check()?;
-    let Some(cluster) = Box::pin(unless_stopped(cluster::Cluster::start(images, chart))).await? else {
+    let Some(cluster) = Box::pin(unless_stopped(cluster::Cluster::start(source))).await? else {
         return Ok(None);
     };
     cluster.print();
@@ -170,6 +184,24 @@ async fn show_cluster(images: &Path, chart: &Path) -> anyhow::Result<Option<()>>
     Box::pin(cluster.stop()).await?;
     println!("\nEverything is stopped and removed.");
     Ok(Some(()))
+}
+
+/// The same on a cluster that is there, which is left as it was whatever happens in between.
+async fn visit(context: &str, load: Option<&str>, source: &cluster::Source) -> anyhow::Result<Option<()>> {
+    let Some(guest) = unless_stopped(cluster::Guest::arrive(context, load, source)).await? else {
+        return Ok(None);
+    };
+    let installed = Box::pin(unless_stopped(guest.install(source))).await;
+    if matches!(installed, Ok(Some(()))) {
+        guest.print();
+        println!("\nCtrl-C removes it.");
+        told_to_stop().await?;
+    }
+    let left = Box::pin(guest.leave()).await;
+    let installed = installed?;
+    left?;
+    println!("\nEverything is removed.");
+    Ok(installed)
 }
 
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.

@@ -7,7 +7,7 @@
 
 mod enclosure;
 mod forward;
-mod image;
+pub(crate) mod image;
 mod prerequisites;
 mod programs;
 

@@ -233,7 +233,7 @@ impl Image {
 }
 
 /// Copies an OCI archive with one image, and calls the image by another name.
-pub(super) fn rename(archive: &Path, name: &str, to: &Path) -> anyhow::Result<()> {
+pub(crate) fn rename(archive: &Path, name: &str, to: &Path) -> anyhow::Result<()> {
     let file =
         fs::File::open(archive).with_context(|| format!("failed to open the image {}", archive.display()))?;
     let mut index = None;
