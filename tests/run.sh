@@ -8,6 +8,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# What nohup or a shell's & has set to be ignored stays so for each program below, and the tests end programs by HUP, INT, QUIT.
+if [ "${FERMATA_SIGNALS:-}" != default ]; then
+	FERMATA_SIGNALS=default exec env --default-signal "$PWD/tests/run.sh" "$@"
+fi
+
 # Targets that wait more than they work. What is not named here is in the other lane, so that no target is left out.
 waits=(node ending availability chart)
 
