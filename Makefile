@@ -45,6 +45,11 @@ peers: ## Install dumb-init, tini, nginx, PostgreSQL and others that the shim is
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/peers/install.sh; \
 	else echo 'SKIPPED: only root on Debian or Ubuntu installs what the shim is tested against'; fi
 
+.PHONY: ending
+ending: prerequisites assets $(if $(CONTEXT),,node-packages) images ## Run the tests of how Pods end on a real node, or on the cluster of CONTEXT=kind-...
+	FERMATA_REQUIRE_ALL=1 FERMATA_IMAGES=$$(realpath $(TARGET)/images) FERMATA_CONTEXT="$${CONTEXT:-}" FERMATA_LOAD="$${LOAD:-}" \
+		cargo test --workspace --locked --test ending
+
 # What a real node needs beside the programs that are built from source.
 .PHONY: node-packages
 node-packages: ## Install runc, CNI plugins and others that a real node needs (root on Debian, Ubuntu)

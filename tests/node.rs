@@ -20,7 +20,7 @@ use std::{
 };
 
 use fermata_test_cluster::{
-    TestNamespace,
+    Cluster, Node, NodeOptions, TestNamespace,
     assets::Binary,
     node::{self, BUSYBOX},
     pod_load::PodLoad,
@@ -124,13 +124,14 @@ async fn an_installation_from_its_first_day_to_its_last() {
     if !possible() {
         return;
     }
-    let release = Release::install().await;
+    let node = Node::start(NodeOptions::default()).await.unwrap();
+    let release = Release::install(Cluster::Node(Box::new(node))).await;
     let replicas = release.replicas().await;
     assert_eq!(replicas.len(), 2);
     assert!(replicas.iter().all(release::is_ready), "{replicas:#?}");
 
     // A labelled namespace is all that it takes.
-    let cluster = release.node.control_plane();
+    let cluster = release.node().control_plane();
     let shop = cluster.namespace("shop", &[OPT_IN_LABEL], &[]).await.unwrap();
     until_asked(&shop).await;
     let created = shop.pods().unwrap().create(&PostParams::default(), &app("app", "3s")).await.unwrap();
@@ -213,12 +214,12 @@ async fn an_installation_from_its_first_day_to_its_last() {
     assert_eq!(restarts, 0);
     let took = ending(&shop, "stays").await;
     assert!(took >= Duration::from_secs(3), "gone after {took:?}: it was not drained");
-    let replicas: Api<Pod> = Api::namespaced(release.node.client().unwrap(), release::NAMESPACE);
+    let replicas: Api<Pod> = Api::namespaced(release.node().client().unwrap(), release::NAMESPACE);
     wait::until("the replicas to be gone", BOUND, async || {
         let left = replicas.list(&ListParams::default()).await?.items.len();
         Ok(if left == 0 { Seen::Yes(()) } else { Seen::NotYet(format!("{left} are there")) })
     })
     .await
     .unwrap();
-    release.node.stop().await.unwrap();
+    release.cluster.stop().await.unwrap();
 }

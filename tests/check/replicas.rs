@@ -157,7 +157,10 @@ async fn replicas_are_ready_spread_budgeted_and_reached() {
     stage.create(&secrets, &secret(&stage.ca())).await;
     let checked = stage
         .check_until(&[], |checked| {
-            checked.state("replicas-reached") == "ok" && checked.state("replicas-ready") == "ok"
+            // The endpoints follow one Pod after the other.
+            let reached = checked.get("replicas-reached")["message"].as_str();
+            reached.is_some_and(|message| message.contains("2 ready"))
+                && checked.state("replicas-ready") == "ok"
         })
         .await;
     checked.assert("replicas-ready", "ok", "2 of 2 ready");

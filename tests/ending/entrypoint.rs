@@ -100,7 +100,7 @@ pub(crate) async fn an_entrypoint_of_the_image_is_wrapped_once_it_is_named(
 ) -> anyhow::Result<()> {
     let _installed = stage.installed().await;
     let image = Image::busybox("fermata.test/entrypoint:1")?.entrypoint(&["/bin/sh", "-c", DIES]);
-    stage.release.node.load(&image).await?;
+    stage.release.cluster.load(&image).await?;
     let shop = stage.shop(&[]).await?;
     let settings = json!({ "fermata.dev/shim": "init", "fermata.dev/drain": "1s" });
     let left = shop.run(unnamed("left", &settings)).await?;

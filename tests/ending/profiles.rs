@@ -1,6 +1,6 @@
 //! Real servers, ended by what their profile says while a slow request is under way.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use fermata_test_cluster::Image;
@@ -69,7 +69,7 @@ frontend web
 /// The answer to a request of some four seconds that is sent just before the Pod is deleted, with a drain of one.
 async fn ends_well(stage: &Stage, profile: &str, image: &Image, words: &Value) -> anyhow::Result<String> {
     let _installed = stage.installed().await;
-    stage.release.node.load(image).await?;
+    stage.release.cluster.load(image).await?;
     let shop = stage.shop(&[]).await?;
     let annotations =
         json!({ "fermata.dev/shim": "init", "fermata.dev/profile": profile, "fermata.dev/drain": "1s" });
@@ -81,9 +81,8 @@ async fn ends_well(stage: &Stage, profile: &str, image: &Image, words: &Value) -
         "securityContext": { "runAsUser": 65532 },
         "readinessProbe": { "tcpSocket": { "port": 8080 }, "periodSeconds": 1 },
     });
-    let running = shop.run(server).await?;
-    let address: IpAddr = running.status.and_then(|status| status.pod_ip).context("an address")?.parse()?;
-    let reached = stage.reach((address, 8080).into())?;
+    shop.run(server).await?;
+    let reached = shop.reach_pod(profile, 8080).await?;
     let mut stream = TcpStream::connect(reached.address()).await?;
     stream.write_all(b"GET /slow HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n").await?;
     // It is in the server's hands.

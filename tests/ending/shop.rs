@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use fermata_test_cluster::{
     TestNamespace,
+    cluster::Reached,
     node::BUSYBOX,
     wait::{self, Seen},
 };
@@ -25,7 +26,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
 
 use crate::stage::Stage;
 
@@ -139,7 +140,7 @@ impl<'s> Shop<'s> {
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {
-        self.stage.release.node.client()
+        self.stage.release.cluster.client()
     }
 
     /// Makes an object of any kind in it.
@@ -193,13 +194,22 @@ impl<'s> Shop<'s> {
         Ok(self.pods.logs(pod, &params).await?)
     }
 
+    /// A port here that leads to one of a Pod.
+    pub(crate) async fn reach_pod(&self, name: &str, port: u16) -> anyhow::Result<Reached> {
+        self.stage.release.cluster.reach_pod(self.namespace.name(), name, port).await
+    }
+
+    /// A port here that leads to one of a Service.
+    pub(crate) async fn reach_service(&self, name: &str, port: u16) -> anyhow::Result<Reached> {
+        self.stage.release.cluster.reach_service(self.namespace.name(), name, port).await
+    }
+
     /// What a command in a container writes.
     pub(crate) async fn exec(&self, pod: &str, words: &[&str]) -> anyhow::Result<String> {
-        let node = &self.stage.release.node;
-        let output = Command::new(node.control_plane().kubectl().context("expected kubectl")?)
-            .args(["exec", "--namespace", self.namespace.name(), pod, "--container=app", "--kubeconfig"])
-            .arg(node.kubeconfig_path())
-            .arg("--")
+        let cluster = &self.stage.release.cluster;
+        let output = cluster
+            .kubectl()?
+            .args(["exec", "--namespace", self.namespace.name(), pod, "--container=app", "--"])
             .args(words)
             .output()
             .await?;

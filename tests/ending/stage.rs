@@ -1,18 +1,29 @@
-//! The node that all cases share.
+//! The node that all cases share, or the cluster of the user's own.
 
-use std::{env, net::SocketAddr, path::Path};
+use std::{env, path::Path};
 
-use fermata_test_cluster::{TestNamespace, node::Forward, webhook::OPT_IN_LABEL};
-use kube::api::{Patch, PatchParams};
+use fermata_test_cluster::{
+    Cluster, TestNamespace,
+    wait::{self, Seen},
+    webhook::OPT_IN_LABEL,
+};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
 use serde_json::json;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::{release::Release, shop::Shop};
+use crate::{
+    release::{BOUND, NAMESPACE, Release},
+    shop::Shop,
+};
 
 /// The shim's image, by the name that the chart gives to it.
 const SHIM: &str = concat!("fermata/fermata-shim:", env!("CARGO_PKG_VERSION"));
 
-/// A node with Fermata and the shim's image on it.
+/// A cluster with Fermata and the shim's image on it.
 pub(crate) struct Stage {
     pub(crate) release: Release,
     /// Whoever takes Fermata away has the node alone.
@@ -21,9 +32,13 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn start() -> Self {
-        let release = Release::install().await;
+        let cluster = Cluster::start().await.unwrap();
+        let namespaces: Api<Namespace> = Api::all(cluster.client().unwrap());
+        let is_there = namespaces.get_opt(NAMESPACE).await.unwrap().is_some();
+        assert!(!is_there, "there is a namespace {NAMESPACE} already, which would be removed in the end");
+        let release = Release::install(cluster).await;
         let images = env::var_os("FERMATA_IMAGES").unwrap();
-        release.node.load_image(&Path::new(&images).join("fermata-shim.oci.tar"), SHIM).await.unwrap();
+        release.cluster.load_image(&Path::new(&images).join("fermata-shim.oci.tar"), SHIM).await.unwrap();
         Self { release, installed: RwLock::new(()) }
     }
 
@@ -40,14 +55,8 @@ impl Stage {
     /// A Namespace that has opted in, when Fermata is asked for its Pods.
     pub(crate) async fn shop(&self, labels: &[(&str, &str)]) -> anyhow::Result<Shop<'_>> {
         let labels = [&[OPT_IN_LABEL], labels].concat();
-        let namespace: TestNamespace =
-            self.release.node.control_plane().namespace("shop", &labels, &[]).await?;
+        let namespace: TestNamespace = self.release.cluster.namespace("shop", &labels).await?;
         Shop::open(self, namespace).await
-    }
-
-    /// The address on this machine that leads to one inside the node.
-    pub(crate) fn reach(&self, inside: SocketAddr) -> anyhow::Result<Forward> {
-        self.release.node.forward(inside)
     }
 
     /// Gives Fermata so many replicas, and waits for them.
@@ -59,6 +68,20 @@ impl Stage {
     }
 
     pub(crate) async fn stop(self) {
-        self.release.node.stop().await.unwrap();
+        // A node goes with all that is on it.
+        if self.release.cluster.node().is_none() {
+            self.release.uninstall().await;
+            let namespaces: Api<Namespace> = Api::all(self.release.cluster.client().unwrap());
+            namespaces.delete(NAMESPACE, &DeleteParams::background()).await.unwrap();
+            wait::until("Fermata's namespace to be gone", BOUND, async || {
+                Ok(match namespaces.get_opt(NAMESPACE).await? {
+                    None => Seen::Yes(()),
+                    Some(namespace) => Seen::NotYet(format!("{:?}", namespace.status)),
+                })
+            })
+            .await
+            .unwrap();
+        }
+        self.release.cluster.stop().await.unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use fermata_test_cluster::wait::{self, Seen};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -34,13 +34,11 @@ pub(crate) async fn a_rolling_update_loses_no_request(stage: &Stage) -> anyhow::
     let shop = stage.shop(&[]).await?;
     let mut web = container("app", SERVES);
     web["readinessProbe"] = json!({ "tcpSocket": { "port": 8080 }, "periodSeconds": 1 });
-    let service: Service = shop
-        .make(json!({
-            "metadata": { "name": "web" },
-            "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
-        }))
-        .await?;
-    let address = service.spec.and_then(|spec| spec.cluster_ip).context("an address")?;
+    shop.make::<Service>(json!({
+        "metadata": { "name": "web" },
+        "spec": { "selector": { "app": "web" }, "ports": [{ "port": 80, "targetPort": 8080 }] },
+    }))
+    .await?;
     shop.make::<Deployment>(json!({
         "metadata": { "name": "web" },
         "spec": {
@@ -65,7 +63,7 @@ pub(crate) async fn a_rolling_update_loses_no_request(stage: &Stage) -> anyhow::
         .await
     };
     until_rolled().await?;
-    let web = stage.reach(format!("{address}:80").parse()?)?;
+    let web = shop.reach_service("web", 80).await?;
     wait::until("kube-proxy to know the Service", BOUND, async || {
         Ok(match ask(web.address()).await {
             Ok(()) => Seen::Yes(()),
@@ -90,7 +88,7 @@ pub(crate) async fn a_rolling_update_loses_no_request(stage: &Stage) -> anyhow::
         deployments.restart("web").await?;
         until_rolled().await?;
         let old = wait::until("the old Pods to be gone", BOUND, async || {
-            let pods = shop.pods.list(&ListParams::default()).await?.items.len();
+            let pods = shop.pods.list(&ListParams::default().labels("app=web")).await?.items.len();
             Ok(if pods == 2 { Seen::Yes(()) } else { Seen::NotYet(format!("{pods} Pods")) })
         });
         let rolled = old.await;

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use fermata_test_cluster::{Helm, assets::Binary};
+use fermata_test_cluster::{Helm, Node, assets::Binary};
 use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use kube::{
     Api, ResourceExt as _,
@@ -14,8 +14,12 @@ use tokio::process::Command;
 use crate::release::{CHART, NAMESPACE, Release};
 
 impl Release {
+    pub(crate) fn node(&self) -> &Node {
+        self.cluster.node().expect("a node of our own")
+    }
+
     pub(crate) async fn helm(&self, binary: Binary) -> Helm {
-        Helm::prepare(binary, Some(self.node.kubeconfig_path())).await.unwrap()
+        Helm::prepare(binary, Some(self.node().kubeconfig_path())).await.unwrap()
     }
 
     /// With the chart's default values but for those of the flags, until the new replicas are all there is.
@@ -34,7 +38,7 @@ impl Release {
     pub(crate) async fn check(&self) -> Value {
         let output = Command::new(env!("CARGO_BIN_EXE_fermata"))
             .args(["check", "--output=json", "--kubeconfig"])
-            .arg(self.node.kubeconfig_path())
+            .arg(self.node().kubeconfig_path())
             .output()
             .await
             .unwrap();
@@ -43,16 +47,16 @@ impl Release {
 
     /// The same, said by one of its Pods, which gets every right for it.
     pub(crate) async fn check_inside(&self) -> Value {
-        let bindings: Api<ClusterRoleBinding> = Api::all(self.node.client().unwrap());
+        let bindings: Api<ClusterRoleBinding> = Api::all(self.node().client().unwrap());
         let binding = serde_json::from_value(json!({
             "metadata": { "name": "check-inside" },
             "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
             "subjects": [{ "kind": "ServiceAccount", "name": "fermata", "namespace": NAMESPACE }],
         }));
         bindings.create(&PostParams::default(), &binding.unwrap()).await.unwrap();
-        let output = Command::new(self.node.control_plane().kubectl().expect("kubectl among the assets"))
+        let output = Command::new(self.node().control_plane().kubectl().expect("kubectl among the assets"))
             .args(["exec", "--namespace", NAMESPACE, "deployment/fermata", "--kubeconfig"])
-            .arg(self.node.kubeconfig_path())
+            .arg(self.node().kubeconfig_path())
             .args(["--", "/fermata", "check", "--output=json"])
             .output()
             .await

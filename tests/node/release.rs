@@ -3,7 +3,7 @@
 use std::{env, path::Path, time::Duration};
 
 use fermata_test_cluster::{
-    Helm, Image, Node, NodeOptions,
+    Cluster, Helm, Image,
     assets::Binary,
     wait::{self, Seen},
 };
@@ -19,16 +19,15 @@ pub(crate) const BOUND: Duration = Duration::from_mins(2);
 
 /// An installation by the chart's default values.
 pub(crate) struct Release {
-    pub(crate) node: Node,
+    pub(crate) cluster: Cluster,
     pub(crate) helm: Helm,
 }
 
 impl Release {
-    pub(crate) async fn install() -> Self {
-        let node = Node::start(NodeOptions::default()).await.unwrap();
-        load_image(&node).await;
-        let helm = Helm::prepare(Binary::Helm, Some(node.kubeconfig_path())).await.unwrap();
-        let release = Self { node, helm };
+    pub(crate) async fn install(cluster: Cluster) -> Self {
+        load_image(&cluster).await;
+        let helm = Helm::prepare(Binary::Helm, Some(&cluster.kubeconfig_path())).await.unwrap();
+        let release = Self { cluster, helm };
         release.install_again().await;
         release
     }
@@ -67,11 +66,11 @@ impl Release {
     }
 
     pub(crate) fn deployments(&self) -> Api<Deployment> {
-        Api::namespaced(self.node.client().unwrap(), NAMESPACE)
+        Api::namespaced(self.cluster.client().unwrap(), NAMESPACE)
     }
 
     pub(crate) fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.node.client().unwrap(), NAMESPACE)
+        Api::namespaced(self.cluster.client().unwrap(), NAMESPACE)
     }
 
     /// Helm, in the Namespace of the installation.
@@ -90,9 +89,9 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-async fn load_image(node: &Node) {
+async fn load_image(cluster: &Cluster) {
     if let Some(folder) = env::var_os("FERMATA_IMAGES").filter(|folder| !folder.is_empty()) {
-        node.load_image(&Path::new(&folder).join("fermata.oci.tar"), IMAGE).await.unwrap();
+        cluster.load_image(&Path::new(&folder).join("fermata.oci.tar"), IMAGE).await.unwrap();
         return;
     }
     let image = Image::new(IMAGE)
@@ -100,5 +99,5 @@ async fn load_image(node: &Node) {
         .unwrap()
         .entrypoint(&["/fermata"])
         .user(65532);
-    node.load(&image).await.unwrap();
+    cluster.load(&image).await.unwrap();
 }

@@ -15,12 +15,12 @@ impl Release {
         let words =
             ["template", "second", CHART, "--namespace=second", "--no-hooks", "--kube-version=1.36.0"];
         let rendered = self.helm.success(&words).await.unwrap();
-        let manifest = self.node.scratch().path().join("second.yaml");
+        let manifest = self.node().scratch().path().join("second.yaml");
         let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: second\n";
         fs::write(&manifest, format!("{namespace}{rendered}")).unwrap();
         let second = Second { release: self, manifest };
         second.kubectl(&["apply"]).await;
-        let deployments: Api<Deployment> = Api::namespaced(self.node.client().unwrap(), "second");
+        let deployments: Api<Deployment> = Api::namespaced(self.node().client().unwrap(), "second");
         wait::until("the second one to be ready", BOUND, async || {
             let status = deployments.get("second-fermata").await?.status.unwrap_or_default();
             let is_ready = status.available_replicas == Some(2);
@@ -43,7 +43,7 @@ impl Second<'_> {
     pub(crate) async fn reviews(&self) -> anyhow::Result<f64> {
         let path = "/api/v1/namespaces/second/services/second-fermata-metrics:8080/proxy/metrics";
         let request = http::Request::get(path).body(Vec::new())?;
-        let page = self.release.node.client()?.request_text(request).await?;
+        let page = self.release.node().client()?.request_text(request).await?;
         let counters = page.lines().filter(|line| line.starts_with("fermata_reviews_total{"));
         Ok(counters.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
@@ -54,7 +54,7 @@ impl Second<'_> {
     }
 
     async fn kubectl(&self, words: &[&str]) {
-        let node = &self.release.node;
+        let node = self.release.node();
         let output = Command::new(node.control_plane().kubectl().expect("kubectl among the assets"))
             .args(words)
             .arg("--filename")

@@ -1,214 +1,278 @@
-//! `make cluster`: Fermata as Helm installs it, on a whole node of its own or on a cluster that is there already.
+//! A cluster that runs Pods, whosever it is.
 
 use std::{
+    env,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    process::Stdio,
 };
 
-use anyhow::{Context as _, ensure};
-use fermata_test_cluster::{
-    ExistingCluster, Helm, Image, Node, NodeOptions,
-    assets::Binary,
-    node::{BUSYBOX, NODE_NAME},
-    wait::{self, Seen},
-    webhook::OPT_IN_LABEL,
-};
-use k8s_openapi::api::core::v1::Namespace;
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{
     Api, Client,
-    api::{DeleteParams, PostParams},
+    api::{Patch, PatchParams},
 };
 use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
 
-/// Where Fermata is installed.
-const HOME: &str = "fermata";
+use crate::{
+    assets::{Assets, Binary},
+    existing::ExistingCluster,
+    namespace::TestNamespace,
+    node::{BUSYBOX, Forward, Image, Node, NodeOptions},
+    wait::{self, Seen},
+};
 
-/// The namespace to try things in.
-const SHOP: &str = "shop";
+/// The context of a cluster that is there already, for tests that would else start a node.
+const CONTEXT: &str = "FERMATA_CONTEXT";
 
-/// The images, by the names that the chart has for them.
-const IMAGES: [&str; 2] = ["fermata", "fermata-shim"];
+/// What gives an OCI archive to the nodes of that cluster; see [`ExistingCluster::reach`].
+const LOAD: &str = "FERMATA_LOAD";
 
-/// How long a namespace may take to be gone, with all Pods in it.
-const GONE_BOUND: Duration = Duration::from_mins(3);
+/// The Pod by which a Service of a cluster is reached that is not on this machine, and where it listens.
+const RELAY: &str = "relay";
+const RELAY_PORT: u16 = 8080;
 
-/// What is installed from.
-pub(crate) struct Source {
-    images: PathBuf,
-    chart: String,
+const BOUND: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// A cluster that runs Pods and has [`BUSYBOX`].
+#[derive(Debug)]
+pub enum Cluster {
+    /// A node of our own.
+    Node(Box<Node>),
+    /// Somebody else's.
+    Existing {
+        /// It.
+        cluster: Box<ExistingCluster>,
+        /// The programs to reach it by.
+        assets: Assets,
+    },
 }
 
-impl Source {
-    pub(crate) fn new(images: &Path, chart: &Path) -> anyhow::Result<Self> {
-        for name in IMAGES {
-            let archive = images.join(format!("{name}.oci.tar"));
-            ensure!(archive.is_file(), "there is no {}; `make images` makes it", archive.display());
-        }
-        Ok(Self { images: images.to_owned(), chart: std::path::absolute(chart)?.display().to_string() })
-    }
-
-    /// The archives, and the names of their images.
-    fn archives(&self) -> impl Iterator<Item = (PathBuf, String)> {
-        IMAGES.into_iter().map(|name| {
-            let image = format!("fermata/{name}:{}", env!("CARGO_PKG_VERSION"));
-            (self.images.join(format!("{name}.oci.tar")), image)
-        })
-    }
-
-    /// The chart with its default values, and a namespace that has opted in.
-    async fn install(&self, helm: &Helm, client: Client) -> anyhow::Result<()> {
-        let namespace = format!("--namespace={HOME}");
-        helm.success(&[
-            "install",
-            "fermata",
-            &self.chart,
-            &namespace,
-            "--create-namespace",
-            "--wait",
-            "--timeout=2m",
-        ])
-        .await?;
-        let shop: Namespace = serde_json::from_value(json!({
-            "metadata": { "name": SHOP, "labels": { OPT_IN_LABEL.0: OPT_IN_LABEL.1 } },
-        }))?;
-        Api::all(client).create(&PostParams::default(), &shop).await?;
-        Ok(())
-    }
+/// A port on 127.0.0.1 that leads to one in a cluster, for as long as the value lives.
+#[derive(Debug)]
+pub struct Reached {
+    address: SocketAddr,
+    _way: Way,
 }
 
-/// A node with Fermata on it.
-pub(crate) struct Cluster {
-    node: Node,
-    /// Keeps Helm's own folders for as long as the node is there.
-    _helm: Helm,
+/// What keeps a port open.
+#[derive(Debug)]
+enum Way {
+    Forward { _forward: Forward },
+    PortForward { _kubectl: Child },
+}
+
+impl Reached {
+    /// Where to connect to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl Cluster {
-    /// Starts the node, gives it the images, and installs Fermata.
-    pub(crate) async fn start(source: &Source) -> anyhow::Result<Self> {
-        let started = Instant::now();
-        let node = Node::start(NodeOptions::default()).await?;
-        say(started, &format!("a node with Kubernetes {} is ready", node.control_plane().server_version()));
-        for (archive, image) in source.archives() {
-            node.load_image(&archive, &image).await?;
-        }
-        say(started, "the images are loaded");
-        let helm = Helm::prepare(Binary::Helm, Some(node.kubeconfig_path())).await?;
-        source
-            .install(&helm, node.client()?)
-            .await
-            .with_context(|| format!("the logs are in {}", node.scratch().path().display()))?;
-        say(started, "helm install: Fermata is ready");
-        Ok(Self { node, _helm: helm })
+    /// Whether the environment names a cluster that is there already.
+    #[must_use]
+    pub fn is_given() -> bool {
+        text(CONTEXT).is_some()
     }
 
-    /// Says how to reach it and what to try.
-    pub(crate) fn print(&self) {
-        println!();
-        print_how_to_reach(&self.node);
-        print_what_to_try("");
-    }
-
-    /// Ends it and waits until it is gone.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        self.node.stop().await
-    }
-}
-
-/// Fermata on a cluster that is there already.
-pub(crate) struct Guest {
-    cluster: ExistingCluster,
-    helm: Helm,
-}
-
-impl Guest {
-    /// Gives the cluster the images, and changes nothing else in it.
+    /// The cluster that `FERMATA_CONTEXT` names, a context of the user's kubeconfig; else a new node.
     ///
     /// # Errors
     ///
-    /// When one of the namespaces is there: what is in it is somebody else's, and would be taken away in the end.
-    pub(crate) async fn arrive(context: &str, load: Option<&str>, source: &Source) -> anyhow::Result<Self> {
-        let started = Instant::now();
-        let cluster = ExistingCluster::reach(context, load).await?;
-        say(started, &format!("{context} answers, with Kubernetes {}", cluster.server_version()));
-        let namespaces: Api<Namespace> = Api::all(cluster.client()?);
-        for name in [HOME, SHOP] {
-            ensure!(
-                namespaces.get_opt(name).await?.is_none(),
-                "{context} has a namespace {name} already. This makes it and removes it at the end, so that it must not be there"
-            );
-        }
-        let helm = Helm::prepare(Binary::Helm, Some(&cluster.kubeconfig_path())).await?;
-        for (archive, image) in source.archives() {
-            cluster.load_image(&archive, &image).await?;
-        }
+    /// When it cannot be reached, or the node cannot be started.
+    pub async fn start() -> anyhow::Result<Self> {
+        let Some(context) = text(CONTEXT) else {
+            return Ok(Self::Node(Box::new(Node::start(NodeOptions::default()).await?)));
+        };
+        let cluster = ExistingCluster::reach(&context, text(LOAD).as_deref())
+            .await
+            .with_context(|| format!("{CONTEXT}={context}"))?;
         cluster.load(&Image::busybox(BUSYBOX)?).await?;
-        say(started, "the images are loaded; they stay on the nodes");
-        Ok(Self { cluster, helm })
+        Ok(Self::Existing { cluster: Box::new(cluster), assets: Assets::prepare(&[Binary::Kubectl]).await? })
     }
 
-    /// Installs Fermata. Whatever comes of it, [`Guest::leave`] takes it away.
-    pub(crate) async fn install(&self, source: &Source) -> anyhow::Result<()> {
-        println!("\nShould this be killed, these take all away that it leaves:\n");
-        let context = self.cluster.context();
-        println!("  helm uninstall fermata --namespace {HOME} --kube-context {context}");
-        println!("  kubectl --context {context} delete namespace {HOME} {SHOP}\n");
-        let started = Instant::now();
-        source.install(&self.helm, self.cluster.client()?).await?;
-        say(started, "helm install: Fermata is ready");
-        Ok(())
+    /// The node, where it is one of our own.
+    #[must_use]
+    pub fn node(&self) -> Option<&Node> {
+        match self {
+            Self::Node(node) => Some(node),
+            Self::Existing { .. } => None,
+        }
     }
 
-    /// Says what to try.
-    pub(crate) fn print(&self) {
-        print_what_to_try(&format!(" --context {}", self.cluster.context()));
+    /// A new client.
+    ///
+    /// # Errors
+    ///
+    /// When called outside a runtime's context.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        match self {
+            Self::Node(node) => node.client(),
+            Self::Existing { cluster, .. } => cluster.client(),
+        }
     }
 
-    /// Uninstalls Fermata and removes the namespaces, as far as they are there.
-    pub(crate) async fn leave(self) -> anyhow::Result<()> {
-        println!("\nFermata and its namespaces are taken away again ...");
-        let namespace = format!("--namespace={HOME}");
-        self.helm.success(&["uninstall", "fermata", &namespace, "--ignore-not-found", "--wait"]).await?;
-        let namespaces: Api<Namespace> = Api::all(self.cluster.client()?);
-        for name in [HOME, SHOP] {
-            if namespaces.get_opt(name).await?.is_some() {
-                namespaces.delete(name, &DeleteParams::background()).await?;
+    /// A kubeconfig that leads to it.
+    #[must_use]
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        match self {
+            Self::Node(node) => node.kubeconfig_path().to_owned(),
+            Self::Existing { cluster, .. } => cluster.kubeconfig_path(),
+        }
+    }
+
+    /// kubectl, told to use this cluster.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn kubectl(&self) -> anyhow::Result<Command> {
+        let program = match self {
+            Self::Node(node) => node.control_plane().kubectl(),
+            Self::Existing { assets, .. } => assets.path(Binary::Kubectl),
+        };
+        let mut command = Command::new(program.context("expected kubectl")?);
+        command.env("KUBECONFIG", self.kubeconfig_path()).stdin(Stdio::null()).kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Makes an image and gives it to the nodes.
+    ///
+    /// # Errors
+    ///
+    /// When they do not get it.
+    pub async fn load(&self, image: &Image) -> anyhow::Result<()> {
+        match self {
+            Self::Node(node) => node.load(image).await,
+            Self::Existing { cluster, .. } => cluster.load(image).await,
+        }
+    }
+
+    /// Gives the nodes the image in an OCI archive, under a name.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such archive or they do not get it.
+    pub async fn load_image(&self, archive: &Path, name: &str) -> anyhow::Result<()> {
+        match self {
+            Self::Node(node) => node.load_image(archive, name).await,
+            Self::Existing { cluster, .. } => cluster.load_image(archive, name).await,
+        }
+    }
+
+    /// Makes a namespace whose name begins so.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub async fn namespace(&self, prefix: &str, labels: &[(&str, &str)]) -> anyhow::Result<TestNamespace> {
+        match self {
+            Self::Node(node) => node.control_plane().namespace(prefix, labels, &[]).await,
+            Self::Existing { cluster, .. } => {
+                TestNamespace::create(cluster.config(), prefix, labels, &[], true).await
             }
         }
-        for name in [HOME, SHOP] {
-            wait::until(&format!("the namespace {name} to be gone"), GONE_BOUND, async || {
-                Ok(match namespaces.get_opt(name).await? {
-                    None => Seen::Yes(()),
-                    Some(namespace) => Seen::NotYet(format!("{:?}", namespace.status)),
-                })
-            })
-            .await?;
+    }
+
+    /// Makes a port of a Pod reachable from here.
+    ///
+    /// # Errors
+    ///
+    /// When the Pod has no address yet, or it cannot be reached.
+    pub async fn reach_pod(&self, namespace: &str, name: &str, port: u16) -> anyhow::Result<Reached> {
+        match self {
+            Self::Node(node) => {
+                let pod = Api::<Pod>::namespaced(node.client()?, namespace).get(name).await?;
+                let address =
+                    pod.status.and_then(|status| status.pod_ip).context("the Pod has no address")?;
+                Ok(Reached::by_forward(node.forward((address.parse::<std::net::IpAddr>()?, port).into())?))
+            }
+            Self::Existing { .. } => self.port_forward(namespace, name, port).await,
         }
-        Ok(())
+    }
+
+    /// Makes a port of a Service reachable from here, through kube-proxy.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be reached.
+    pub async fn reach_service(&self, namespace: &str, name: &str, port: u16) -> anyhow::Result<Reached> {
+        let service = Api::<Service>::namespaced(self.client()?, namespace).get(name).await?;
+        let address = service.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
+        if let Self::Node(node) = self {
+            let forward = node.forward((address.parse::<std::net::IpAddr>()?, port).into())?;
+            return Ok(Reached::by_forward(forward));
+        }
+        // kubectl would choose one of the Service's Pods and stay with it.
+        let pods: Api<Pod> = Api::namespaced(self.client()?, namespace);
+        let relay = json!({
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": { "name": RELAY },
+            "spec": { "containers": [{
+                "name": RELAY,
+                "image": BUSYBOX,
+                "command": ["nc", "-ll", "-p", RELAY_PORT.to_string(), "-e", "nc", address, port.to_string()],
+            }] },
+        });
+        pods.patch(RELAY, &PatchParams::apply("fermata-test"), &Patch::Apply(&relay)).await?;
+        wait::until("the relay to run", BOUND, async || {
+            let status = pods.get(RELAY).await?.status.unwrap_or_default();
+            let runs = status.phase.as_deref() == Some("Running");
+            Ok(if runs { Seen::Yes(()) } else { Seen::NotYet(format!("{status:?}")) })
+        })
+        .await?;
+        self.port_forward(namespace, RELAY, RELAY_PORT).await
+    }
+
+    async fn port_forward(&self, namespace: &str, pod: &str, port: u16) -> anyhow::Result<Reached> {
+        let mut kubectl = self
+            .kubectl()?
+            .args(["port-forward", "--address=127.0.0.1", "--namespace", namespace, pod, &format!(":{port}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("failed to run kubectl")?;
+        let mut lines = BufReader::new(kubectl.stdout.take().context("expected its output")?).lines();
+        let mut errors = BufReader::new(kubectl.stderr.take().context("expected its errors")?).lines();
+        let said = lines.next_line().await?.unwrap_or_default();
+        let address = said.strip_prefix("Forwarding from ").and_then(|rest| rest.split_once(' '));
+        let Some((address, _)) = address else {
+            bail!("kubectl port-forward to {pod}: {said}{}", errors.next_line().await?.unwrap_or_default());
+        };
+        let address = address.parse().with_context(|| format!("kubectl port-forward said {said:?}"))?;
+        // It says a line for each connection, and one for each that is closed early. It ends where nobody reads them.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
+        Ok(Reached { address, _way: Way::PortForward { _kubectl: kubectl } })
+    }
+
+    /// Ends a node of our own, and leaves any other cluster as it is.
+    ///
+    /// # Errors
+    ///
+    /// When something of the node is still there in the end.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        match self {
+            Self::Node(node) => node.stop().await,
+            Self::Existing { .. } => Ok(()),
+        }
     }
 }
 
-fn print_what_to_try(context: &str) {
-    println!("\nThe namespace {SHOP} has opted in. To see a Pod get its ending:\n");
-    println!("  kubectl{context} --namespace {SHOP} run app --image {BUSYBOX} --command -- sleep 3600");
-    println!("  kubectl{context} --namespace {SHOP} get pod app --output yaml");
-    println!("  kubectl{context} --namespace {SHOP} delete pod app");
-}
-
-/// Says how to reach a node.
-pub(crate) fn print_how_to_reach(node: &Node) {
-    println!("export KUBECONFIG={}", node.kubeconfig_path().display());
-    if let Some(kubectl) = node.control_plane().kubectl() {
-        println!("kubectl: {}", kubectl.display());
+impl Reached {
+    fn by_forward(forward: Forward) -> Self {
+        Self { address: forward.address(), _way: Way::Forward { _forward: forward } }
     }
-    println!(
-        "node:    {NODE_NAME}; enter it by nsenter --target {} --net --mount --pid --cgroup",
-        node.init()
-    );
-    println!("image:   {BUSYBOX} is there to be run");
-    println!("logs:    {}", node.scratch().path().display());
 }
 
-fn say(started: Instant, what: &str) {
-    println!("{:5.1} s  {what}", started.elapsed().as_secs_f64());
+fn text(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|text| !text.is_empty())
 }

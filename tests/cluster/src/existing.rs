@@ -13,7 +13,7 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use tokio::{process::Command, time::timeout};
+use tokio::{process::Command, sync::Mutex, time::timeout};
 
 use crate::{
     node::{Image, image},
@@ -35,6 +35,8 @@ pub struct ExistingCluster {
     /// Has a kubeconfig in which the context is the current one, for programs that are to use no other.
     scratch: Scratch,
     version: String,
+    /// One at a time: what delivers was made for people.
+    delivering: Mutex<()>,
 }
 
 /// How the nodes of a cluster get images.
@@ -84,7 +86,14 @@ impl ExistingCluster {
             .open(scratch.path().join("kubeconfig"))?;
         // JSON is YAML.
         serde_json::to_writer(file, &kubeconfig)?;
-        Ok(Self { context: context.to_owned(), delivery, config, scratch, version })
+        Ok(Self {
+            context: context.to_owned(),
+            delivery,
+            config,
+            scratch,
+            version,
+            delivering: Mutex::new(()),
+        })
     }
 
     /// The context's name.
@@ -103,6 +112,10 @@ impl ExistingCluster {
     #[must_use]
     pub fn kubeconfig_path(&self) -> PathBuf {
         self.scratch.path().join("kubeconfig")
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
     }
 
     /// A new client with the rights that the context has.
@@ -139,6 +152,7 @@ impl ExistingCluster {
     async fn deliver(&self, archive: &Path) -> anyhow::Result<()> {
         let words = self.delivery.words(&archive.display().to_string());
         let (program, args) = words.split_first().context("expected a command")?;
+        let _one = self.delivering.lock().await;
         let command = Command::new(program).args(args).stdin(Stdio::null()).kill_on_drop(true).output();
         let shown = self.delivery.words("ARCHIVE").join(" ");
         let done = timeout(LOAD_BOUND, command)

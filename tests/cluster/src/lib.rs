@@ -8,6 +8,7 @@
 //! Nothing started here outlives the process that started it, not even after `kill -9` (see [`process`]).
 
 pub mod assets;
+pub mod cluster;
 pub mod control_plane;
 pub mod credentials;
 pub mod existing;
@@ -28,6 +29,7 @@ pub mod wait;
 pub mod webhook;
 pub mod webhook_client;
 
+pub use cluster::Cluster;
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use existing::ExistingCluster;
 pub use fermata::{Fermata, Launch, Ports};

@@ -1,6 +1,6 @@
 //! `fermata-test-cluster`: a control plane, or a whole node, to try things on by hand.
 
-mod cluster;
+mod installation;
 mod trial;
 
 use std::{
@@ -96,7 +96,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Assets { node } => assets(node).await?,
         Command::Node { scratch } => Box::pin(run_node(scratch)).await?,
         Command::Cluster { images, chart, context, load } => {
-            let source = cluster::Source::new(&images, &chart)?;
+            let source = installation::Source::new(&images, &chart)?;
             match context {
                 None => Box::pin(show_cluster(&source)).await?,
                 Some(context) => Box::pin(visit(&context, load.as_deref(), &source)).await?,
@@ -167,15 +167,15 @@ async fn run_node(scratch: Option<PathBuf>) -> anyhow::Result<Option<()>> {
         node.control_plane().server_version(),
         started.elapsed().as_secs_f64()
     );
-    cluster::print_how_to_reach(&node);
+    installation::print_how_to_reach(&node);
     println!("Ctrl-C stops it and removes everything.");
     told_to_stop().await?;
     node.stop().await.map(Some)
 }
 
-async fn show_cluster(source: &cluster::Source) -> anyhow::Result<Option<()>> {
+async fn show_cluster(source: &installation::Source) -> anyhow::Result<Option<()>> {
     node::check()?;
-    let Some(cluster) = Box::pin(unless_stopped(cluster::Cluster::start(source))).await? else {
+    let Some(cluster) = Box::pin(unless_stopped(installation::OnNode::start(source))).await? else {
         return Ok(None);
     };
     cluster.print();
@@ -187,8 +187,12 @@ async fn show_cluster(source: &cluster::Source) -> anyhow::Result<Option<()>> {
 }
 
 /// The same on a cluster that is there, which is left as it was whatever happens in between.
-async fn visit(context: &str, load: Option<&str>, source: &cluster::Source) -> anyhow::Result<Option<()>> {
-    let Some(guest) = unless_stopped(cluster::Guest::arrive(context, load, source)).await? else {
+async fn visit(
+    context: &str,
+    load: Option<&str>,
+    source: &installation::Source,
+) -> anyhow::Result<Option<()>> {
+    let Some(guest) = unless_stopped(installation::Guest::arrive(context, load, source)).await? else {
         return Ok(None);
     };
     let installed = Box::pin(unless_stopped(guest.install(source))).await;
