@@ -15,8 +15,13 @@ fn metrics(expression: &str) -> BTreeSet<String> {
 }
 
 async fn rules() -> Vec<Value> {
+    rules_of(&[]).await
+}
+
+async fn rules_of(flags: &[&str]) -> Vec<Value> {
     let helm = offline(Binary::Helm).await;
-    let rendered = helm.success(&template(&["--set", "metrics.prometheusRule.enabled=true"])).await.unwrap();
+    let flags = [&["--set", "metrics.prometheusRule.enabled=true"], flags].concat();
+    let rendered = helm.success(&template(&flags)).await.unwrap();
     let rule = only(&objects(&rendered), "PrometheusRule").clone();
     rule.pointer("/spec/groups/0/rules").unwrap().as_array().unwrap().clone()
 }
@@ -94,6 +99,36 @@ async fn the_api_server_counts_pods_that_nobody_was_asked_about() {
     })
     .await;
     stage.uninstall("fermata", "fermata").await;
+}
+
+/// What lives shortly is renewed shortly before its end, which is no reason for an alert.
+#[tokio::test]
+async fn a_certificate_is_late_only_after_its_renewal() {
+    const DAY: u64 = 86_400;
+    for (flags, certificate, authority) in [
+        (&[][..], 6 * DAY, Some(7 * DAY)),
+        (
+            &["--set=tls.selfSigned.certificateLifetime=24h,tls.selfSigned.authorityLifetime=10d"],
+            DAY / 5,
+            Some(2 * DAY),
+        ),
+        (&["--set=tls.selfSigned.certificateLifetime=365d"], 7 * DAY, Some(7 * DAY)),
+        (&["--set=tls.mode=certManager"], 7 * DAY, None),
+        (&["--set=tls.mode=certManager,tls.certManager.renewBefore=24h30m"], 44_100, None),
+        (
+            &["--set=tls.mode=certManager,tls.certManager.renewBefore=,tls.certManager.duration=24h"],
+            4 * 3600,
+            None,
+        ),
+    ] {
+        let rules = rules_of(flags).await;
+        let limit = |alert: &str| {
+            let rule = rules.iter().find(|rule| rule["alert"] == alert)?;
+            rule["expr"].as_str()?.rsplit_once("< ")?.1.parse::<u64>().ok()
+        };
+        assert_eq!(limit("FermataCertificateExpires"), Some(certificate), "{flags:?}");
+        assert_eq!(limit("FermataAuthorityExpires"), authority, "{flags:?}");
+    }
 }
 
 /// Every rule is whole: a name, how bad it is, and what to do.

@@ -22,6 +22,7 @@ const MISSPELT: &[(&str, &str)] = &[
     ("webhook.matchConditions[0].name=x", "'expression'"),
     ("tls.mode=selfsigned", "/tls/mode"),
     ("tls.selfSigned.authorityLifetime=1y", "/tls/selfSigned/authorityLifetime"),
+    ("tls.selfSigned.certificateLifetime=1d12h", "/tls/selfSigned/certificateLifetime"),
     ("tls.certManager.duration=90d", "/tls/certManager/duration"),
     ("config.onInvalid=refuse", "/config/onInvalid"),
     ("config.limits.maxDrain=-5s", "/config/limits/maxDrain"),
@@ -84,6 +85,21 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["webhook.namespaceSelector.matchLabels.fermata\\.dev/inject=x"],
         &["sets to enabled itself", "leave it out"],
     ),
+    (
+        &["podLabels.app\\.kubernetes\\.io/name=x"],
+        &["podLabels names app.kubernetes.io/name", "a label of your own"],
+    ),
+    (
+        &["commonLabels.app\\.kubernetes\\.io/instance=x"],
+        &["commonLabels names app.kubernetes.io/instance", "leave it out"],
+    ),
+    (&["extraEnv[0].name=POD_NAMESPACE"], &["extraEnv names POD_NAMESPACE", "leave it out"]),
+    (&["extraArgs[0]=--listen=:9443"], &["extraArgs names --listen", "use hostNetwork.port"]),
+    (&["extraArgs[0]=--log-level"], &["extraArgs names --log-level", "use log.level"]),
+    (
+        &["tls.mode=certManager", "webhook.annotations.cert-manager\\.io/inject-ca-from=a/b"],
+        &["webhook.annotations names cert-manager.io/inject-ca-from", "leave it out"],
+    ),
 ];
 
 async fn refusal(helm: &Helm, settings: &[&str]) -> String {
@@ -124,6 +140,22 @@ async fn the_system_s_namespaces_are_refused() {
             let answer = helm.refusal(&words).await.unwrap();
             assert!(answer.contains(namespace) && answer.contains("--namespace fermata"), "{answer}");
         }
+    }
+}
+
+/// A release's name may have dots and begin with a digit, a Service's may not.
+#[tokio::test]
+async fn a_release_s_name_that_no_service_can_have_is_mended_or_refused() {
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        let words = |release: &'static str| ["template", release, CHART, "--kube-version", "1.36.0"];
+        let rendered = helm.success(&words("my.fermata")).await.unwrap();
+        assert!(rendered.contains("kind: Service\nmetadata:\n  name: my-fermata\n"), "{rendered}");
+        let answer = helm.refusal(&words("2fermata")).await.unwrap();
+        assert!(
+            answer.contains("begin with a letter") && answer.contains("set fullnameOverride"),
+            "{answer}"
+        );
     }
 }
 

@@ -1,15 +1,23 @@
-{{/* The name of all objects: the release's, if that says it already. */}}
+{{/* The name of all objects: the release's, if that says it already. A Service's has no dots, where a release's may. */}}
 {{- define "fermata.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- $full := .Release.Name -}}
+{{- if .Values.fullnameOverride -}}
+{{- $full = .Values.fullnameOverride -}}
+{{- else if not (contains $name .Release.Name) -}}
+{{- $full = printf "%s-%s" .Release.Name $name -}}
 {{- end -}}
+{{- $full | replace "." "-" | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
+
+{{/* A length of time such as 30d or 2160h30m. Unit: seconds. */}}
+{{- define "fermata.seconds" -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[dhms]" . -1 -}}
+{{- $unit := get (dict "d" 86400 "h" 3600 "m" 60 "s" 1) (regexFind "[dhms]" .) -}}
+{{- $seconds = add $seconds (mul (regexFind "[0-9]+" . | int64) $unit) -}}
+{{- end -}}
+{{- $seconds -}}
 {{- end -}}
 
 {{/* What selects the replicas; never changes for a release. */}}
