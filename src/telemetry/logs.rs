@@ -52,9 +52,13 @@ impl Logs {
 pub fn init(format: LogFormat, filter: &str) -> anyhow::Result<Logs> {
     // An empty variable is what a manifest gives that leaves the value out.
     let filter = if filter.is_empty() { "info" } else { filter };
-    // kube's own lines repeat, error by error, what the watch says once; whoever asks for them by name gets them.
-    let quieter =
-        if filter.contains("kube") { filter.to_owned() } else { format!("kube_runtime=off,{filter}") };
+    // kube's own lines repeat, error by error, what the watch says once, and quote an answer that they cannot read, which
+    // may be the Secret; whoever asks for them by name gets them.
+    let quieter = if filter.contains("kube") {
+        filter.to_owned()
+    } else {
+        format!("kube_runtime=off,kube_client=error,{filter}")
+    };
     let filter = EnvFilter::builder().parse(quieter).with_context(|| {
         format!("--log-level {filter:?} is no filter; use error, warn, info, debug, trace, or fermata=debug,kube=info")
     })?;

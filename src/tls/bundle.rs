@@ -1,6 +1,6 @@
 //! Certificates of authorities, one after the other as PEM: a webhook's `caBundle`, and `ca.crt` of the Secret.
 
-use std::time::SystemTime;
+use std::{cmp::Reverse, time::SystemTime};
 
 use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -51,11 +51,18 @@ pub(super) fn add(authorities: &mut Vec<CaCertificate>, authority: CaCertificate
     }
 }
 
-/// Those that are worth to be kept: newest first, without those that no clock accepts any more.
-pub(super) fn kept(mut authorities: Vec<CaCertificate>, now: SystemTime) -> Vec<CaCertificate> {
+/// Those that are worth to be kept: newest first, without those that no clock accepts any more. Where there are too
+/// many, the own ones stay: somebody may have put all the roots of their company into the Secret, to last for decades.
+pub(super) fn kept(
+    mut authorities: Vec<CaCertificate>,
+    own: &[&CaCertificate],
+    now: SystemTime,
+) -> Vec<CaCertificate> {
     authorities.retain(|authority| !authority.validity().is_long_over(now));
-    authorities.sort_by_key(|authority| std::cmp::Reverse(authority.validity().not_after()));
+    let newest = |authority: &CaCertificate| Reverse(authority.validity().not_after());
+    authorities.sort_by_key(|authority| (!own.contains(&authority), newest(authority)));
     authorities.truncate(MOST);
+    authorities.sort_by_key(newest);
     authorities
 }
 
@@ -73,7 +80,7 @@ pub fn write(authorities: &[CaCertificate]) -> String {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::{Bundle, kept, write};
+    use super::{Bundle, MOST, kept, write};
     use crate::tls::authority::Authority;
 
     #[test]
@@ -83,12 +90,25 @@ mod tests {
             let made = Authority::generate(now, Duration::from_secs(3600 + later)).unwrap();
             (made.authority.certificate().clone(), made.certificate)
         });
-        let authorities = kept(vec![older.0.clone(), newer.0.clone()], now);
+        let authorities = kept(vec![older.0.clone(), newer.0.clone()], &[], now);
         assert_eq!(authorities, [newer.0.clone(), older.0.clone()]);
         assert_eq!(write(&authorities), [newer.1, older.1].concat());
         assert_eq!(Bundle::read(write(&authorities).as_bytes()), Bundle { authorities, has_garbage: false });
         let later = now + Duration::from_secs(2 * 3600 + 30);
-        assert_eq!(kept(vec![older.0, newer.0.clone()], later), [newer.0]);
+        assert_eq!(kept(vec![older.0, newer.0.clone()], &[], later), [newer.0]);
+    }
+
+    #[test]
+    fn the_own_ones_stay_among_many_that_last_longer() {
+        let now = SystemTime::now();
+        let made = |hours| {
+            Authority::generate(now, Duration::from_hours(hours)).unwrap().authority.certificate().clone()
+        };
+        let own = made(1);
+        let authorities: Vec<_> = (0..=MOST).map(|_| made(1000)).chain([own.clone()]).collect();
+        assert!(!kept(authorities.clone(), &[], now).contains(&own));
+        let kept = kept(authorities, &[&own], now);
+        assert_eq!((kept.len(), kept.last()), (MOST, Some(&own)));
     }
 
     #[test]

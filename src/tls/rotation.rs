@@ -245,7 +245,7 @@ impl Rotation {
         for authority in stored.trusted() {
             bundle::add(&mut trusted, authority.clone());
         }
-        Some(Action::Fill { reason, trusted: bundle::kept(trusted, now) })
+        Some(Action::Fill { reason, trusted: bundle::kept(trusted, &self.own(), now) })
     }
 
     /// When to renew an authority: the moment that was drawn when it was first read.
@@ -286,11 +286,18 @@ impl Rotation {
     /// registration may as well send the reviews elsewhere.
     fn needed(&self, now: SystemTime) -> Vec<CaCertificate> {
         let mut needed = self.trusted.clone();
-        for authority in self.current.iter().chain(self.served.as_ref().map(|served| &served.authority)) {
-            bundle::add(&mut needed, authority.certificate().clone());
+        let own = self.own();
+        for authority in &own {
+            bundle::add(&mut needed, (*authority).clone());
         }
         needed.retain(|authority| !authority.validity().is_over(now));
-        bundle::kept(needed, now)
+        bundle::kept(needed, &own, now)
+    }
+
+    /// Those that sign now, or have signed what is served.
+    fn own(&self) -> Vec<&CaCertificate> {
+        let served = self.served.as_ref().map(|served| &served.authority);
+        self.current.iter().chain(served).map(|authority| authority.certificate()).collect()
     }
 }
 

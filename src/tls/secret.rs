@@ -4,7 +4,7 @@
 //! what some replica serves, so that each replica knows what the registration must hold. The key of a leaf is
 //! never in it.
 
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::ByteString;
 
@@ -77,10 +77,9 @@ impl Stored {
     }
 }
 
-/// Puts a new authority into the data of a Secret, beside those that are to be trusted on.
-pub fn fill(data: &mut Data, new: &NewAuthority, mut trusted: Vec<CaCertificate>, now: SystemTime) {
-    bundle::add(&mut trusted, new.authority.certificate().clone());
-    let trusted = bundle::write(&bundle::kept(trusted, now));
+/// Puts a new authority into the data of a Secret, before those that are to be trusted on.
+pub fn fill(data: &mut Data, new: &NewAuthority, trusted: &[CaCertificate]) {
+    let trusted = [&new.certificate, bundle::write(trusted).as_str()].concat();
     for (key, value) in [(CERTIFICATE, &new.certificate), (KEY, &new.key), (AUTHORITIES, &trusted)] {
         data.insert(key.to_owned(), ByteString(value.clone().into_bytes()));
     }
@@ -102,7 +101,7 @@ mod tests {
         let old = Authority::generate(now, HOUR).unwrap();
         let mut data = Data::new();
         let trusted = vec![old.authority.certificate().clone()];
-        fill(&mut data, &Authority::generate(now, HOUR).unwrap(), trusted, now);
+        fill(&mut data, &Authority::generate(now, HOUR).unwrap(), &trusted);
         data
     }
 

@@ -136,7 +136,7 @@ impl SharedAuthority {
         let outcome = match Authority::generate(now, self.own.authority_lifetime.get()) {
             Ok(new) => {
                 let mut secret = secret.clone();
-                secret::fill(secret.data.get_or_insert_default(), &new, trusted, now);
+                secret::fill(secret.data.get_or_insert_default(), &new, &trusted);
                 writes::replace_secret(&self.api, &secret).await
             }
             Err(error) => Outcome::Failed(format!("cannot make an authority: {error}")),

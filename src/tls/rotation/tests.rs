@@ -285,7 +285,7 @@ impl World {
                 // Compare and swap: only who has seen the newest may replace it.
                 Action::Fill { trusted, .. } if replica.secret + 1 == self.secrets.len() => {
                     let mut data = self.secrets[replica.secret].0.clone();
-                    secret::fill(&mut data, &made(now, authority), trusted, now);
+                    secret::fill(&mut data, &made(now, authority), &trusted);
                     let stored = Stored::read(&data);
                     self.secrets.push((data, stored));
                 }
