@@ -193,7 +193,10 @@ async fn replicas_that_are_not_ready_say_why() {
     checked.assert("replicas-spread", "warning", "all on ill");
     let checked = stage
         .check_until(&[], |checked| {
-            checked.get("replicas-reached")["message"].as_str().unwrap().contains("none of them ready")
+            checked.get("replicas-reached")["message"]
+                .as_str()
+                .unwrap()
+                .contains("2 endpoints, none of them ready")
         })
         .await;
     checked.assert("replicas-reached", "failed", "2 endpoints");
