@@ -1,13 +1,15 @@
-//! What the program says: one whole line a message, without ever waiting for a reader.
+//! What the program says: one whole line a message, without waiting for a reader longer than anybody notices.
 //!
 //! Standard error belongs to the container as a whole. Its reader may be slow, stuck or gone, and an init that
-//! waits for it no longer passes signals on. So a line that cannot be written at once is dropped, and the flags of
-//! the file description, which the application shares, are not touched.
+//! waits for it no longer passes signals on. So a line that finds no room for some milliseconds is dropped, the next
+//! ones do not wait at all until one finds room, and the flags of the file description, which the application shares,
+//! are not touched.
 
 use std::{
     io::IoSlice,
     os::fd::{AsRawFd, BorrowedFd},
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -53,34 +55,70 @@ fn print_on(stream: BorrowedFd<'_>, mut rest: &[u8]) -> bool {
 
 fn say_on(stream: BorrowedFd<'_>, line: &[u8]) {
     let line = whole_line(line);
-    let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
-    let _ = poll(&mut ready, PollTimeout::ZERO);
-    let events = ready[0].revents().unwrap_or(PollFlags::empty());
-    let broken = events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL);
-    if broken || !events.contains(PollFlags::POLLOUT) {
-        return;
-    }
-    // There is room now, but the application may take it before us: where the kernel can, it is told not to wait.
-    // A file on a disk may refuse that, and never makes anybody wait for a reader.
-    let Err(errno) = write_without_waiting(stream, &line) else { return };
-    match kind(stream) {
-        libc::S_IFREG | libc::S_IFBLK => {
-            let _ = nix::unistd::write(stream, &line);
-        }
-        _ if errno == Errno::EAGAIN => {}
-        // A terminal says that it has room while it has less than a line.
-        libc::S_IFCHR => drop(write_by_another_way(stream, &line)),
-        _ => {
-            // The room that was there a moment ago is trusted: a pipe says so only of room for a whole line.
-            if write_by_another_way(stream, &line).is_err() {
-                let _ = nix::unistd::write(stream, &line);
-            }
+    let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let full = match attempt(stream, &line, left) {
+            Attempt::Full => true,
+            Attempt::Said => false,
+            Attempt::Broken => return,
+        };
+        if !full || left.is_zero() {
+            STUCK.store(full, Ordering::Relaxed);
+            return;
         }
     }
 }
 
-/// How often a write is tried that is refused for the moment, and the time between two tries: together no time in which
-/// anybody would miss an init.
+/// How long a line waits for room that others take: an application that floods its log leaves room again and again,
+/// and nobody misses an init for so long.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// Whether the last line found no room in all its time, so that the next ones are not worth waiting for.
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+/// What came of trying to write a line.
+enum Attempt {
+    /// All that can be done for the line is done.
+    Said,
+    /// There was no room.
+    Full,
+    /// Nobody reads any more, or never did.
+    Broken,
+}
+
+/// Waits for room, at most so long, and tries to write the line.
+fn attempt(stream: BorrowedFd<'_>, line: &[u8], patience: Duration) -> Attempt {
+    let mut ready = [PollFd::new(stream, PollFlags::POLLOUT)];
+    let _ = poll(&mut ready, PollTimeout::try_from(patience).unwrap_or(PollTimeout::ZERO));
+    let events = ready[0].revents().unwrap_or(PollFlags::empty());
+    if events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL) {
+        return Attempt::Broken;
+    }
+    if !events.contains(PollFlags::POLLOUT) {
+        return Attempt::Full;
+    }
+    // There is room now, but the application may take it before us: where the kernel can, it is told not to wait.
+    // A file on a disk may refuse that, and never makes anybody wait for a reader.
+    let Err(errno) = write_without_waiting(stream, line) else { return Attempt::Said };
+    match kind(stream) {
+        libc::S_IFREG | libc::S_IFBLK => drop(nix::unistd::write(stream, line)),
+        _ if errno == Errno::EAGAIN => return Attempt::Full,
+        // A terminal says that it has room while it has less than a line.
+        libc::S_IFCHR => drop(write_by_another_way(stream, line)),
+        _ => {
+            // The room that was there a moment ago is trusted: a pipe says so only of room for a whole line.
+            if write_by_another_way(stream, line).is_err() {
+                let _ = nix::unistd::write(stream, line);
+            }
+        }
+    }
+    Attempt::Said
+}
+
+/// How often a write is tried that is refused for the moment, and the time between two tries: together no longer than
+/// the patience above.
 const TRIES: u32 = 20;
 const BETWEEN_TRIES: Duration = Duration::from_millis(1);
 
