@@ -85,11 +85,14 @@ impl Scratch {
     ///
     /// # Errors
     ///
-    /// When that does not happen in time: a process that uses the directory is still there.
+    /// When that does not happen in time: a process that uses the directory, or is in one of the cgroups, is still there.
     pub async fn remove(self) -> anyhow::Result<()> {
         let Self { path, hold, mut removed } = self;
         drop(hold);
         timeout(REMOVAL_BOUND, removed.wait_for(|removed| *removed)).await.ok();
+        let cgroups = fs::read_to_string(path.join("cgroups")).unwrap_or_default();
+        let left: Vec<&str> = cgroups.lines().filter(|folder| Path::new(folder).exists()).collect();
+        ensure!(left.is_empty(), "these cgroups could not be removed: {}", left.join(", "));
         ensure!(!path.exists(), "{} could not be removed: a process still uses it", path.display());
         Ok(())
     }

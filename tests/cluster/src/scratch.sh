@@ -1,4 +1,5 @@
-# Removes a scratch directory, and the cgroups that it lists, when all who use it are gone.
+# Removes a scratch directory, and the cgroups that it lists, when all who use it are gone. While one of these is in use, the
+# list stays, and the directory with it, so that they can be seen to be left.
 #
 #   sh -c SCRIPT remove-scratch DIRECTORY
 #
@@ -21,6 +22,10 @@ if [ -f "$1/cgroups" ]; then
         sleep 0.1
         tries=$((tries - 1))
     done
+    if [ "$left" = 1 ]; then
+        find "$1" -mindepth 1 -maxdepth 1 ! -name cgroups -exec rm -rf -- {} +
+        exit 1
+    fi
 fi
 
 rm -rf -- "$1"

@@ -9,7 +9,9 @@ mod rest;
 mod skip;
 
 use std::{
+    env, fs,
     net::SocketAddr,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -28,7 +30,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::rest::Rest;
+use crate::rest::{Rest, tunables};
 
 const BOUND: Duration = Duration::from_mins(1);
 
@@ -77,6 +79,7 @@ async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<
     if !possible() {
         return Ok(());
     }
+    let before = tunables();
     let node = Node::start(NodeOptions::default()).await?;
     let own = Image::busybox("fermata.test/own:1")?.file("/www/index.html", 0o644, "hello\n").user(65532);
     node.load(&own).await?;
@@ -146,6 +149,9 @@ async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<
         .await?;
     assert_eq!(String::from_utf8_lossy(&exec.stdout), "65532\n", "{}", String::from_utf8_lossy(&exec.stderr));
     assert!(node.run(&["/bin/sh", "-c", "ls /sys/fs/cgroup"]).await.is_ok());
+    // The kubelet has set what it sets, and not on this machine.
+    assert_eq!(node.run(&["cat", "/proc/sys/vm/overcommit_memory"]).await?.trim(), "1");
+    assert_eq!(tunables(), before);
 
     // The endpoint goes at once, the Pod serves on for as long as its hook sleeps, and only then is told to stop.
     let deleted = Instant::now();
@@ -191,47 +197,126 @@ async fn nodes_side_by_side_do_not_disturb_each_other() -> anyhow::Result<()> {
     other.stop().await
 }
 
-/// The harness cannot clean up after itself when it is killed: what watches over it has to.
+/// `make cluster`, or only its node where there are no images to install Fermata from.
+struct Harness {
+    process: Process,
+    /// The run's folder.
+    scratch: PathBuf,
+    /// Where to create Pods.
+    namespace: &'static str,
+}
+
+impl Harness {
+    async fn start(outer: &Scratch) -> anyhow::Result<Self> {
+        let images = env::var("FERMATA_IMAGES").ok().filter(|folder| !folder.is_empty());
+        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/fermata");
+        let (namespace, args) = match images {
+            Some(images) => ("shop", vec!["cluster".into(), format!("--images={images}"), format!("--chart={chart}")]),
+            None => ("default", vec!["node".to_owned()]),
+        };
+        let program = Program {
+            name: "harness".to_owned(),
+            path: env!("CARGO_BIN_EXE_fermata-test-cluster").into(),
+            args,
+            env: Vec::new(),
+            grace: BOUND,
+        };
+        let process = Process::start(outer, program)?;
+        wait::until("the node to be up", 3 * BOUND, async || {
+            process.check_running()?;
+            let log = process.log();
+            Ok(if log.contains("Ctrl-C stops it") { Seen::Yes(()) } else { Seen::NotYet(log) })
+        })
+        .await?;
+        let log = process.log();
+        let scratch = log.lines().find_map(|line| line.strip_prefix("logs:")).context("expected a folder")?;
+        Ok(Self { scratch: scratch.trim().into(), process, namespace })
+    }
+
+    /// With a Pod there are container processes, mounts, a network device and cgroups below the Pod's.
+    async fn run_a_pod(&self) -> anyhow::Result<()> {
+        let kubeconfig = Kubeconfig::read_from(self.scratch.join("kubeconfig"))?;
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let pods: Api<Pod> = Api::namespaced(config.try_into()?, self.namespace);
+        let sleeper = pod("sleeper", &json!({ "name": "app", "image": BUSYBOX }));
+        // Fermata hears of its namespace, and the API server of its replicas, a moment after they are there.
+        let dry_run = PostParams { dry_run: true, field_manager: None };
+        wait::until("Fermata to be asked", BOUND, async || {
+            let answer = pods.create(&dry_run, &sleeper).await;
+            let is_asked = answer.as_ref().is_ok_and(|pod| {
+                let annotations = pod.metadata.annotations.clone().unwrap_or_default();
+                self.namespace == "default" || annotations.contains_key("fermata.dev/status")
+            });
+            Ok(if is_asked { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
+        })
+        .await?;
+        pods.create(&PostParams::default(), &sleeper).await?;
+        until_ready(&pods, "sleeper").await?;
+        Ok(())
+    }
+}
+
+/// Two at a time, of which one is told to end. The other cannot clean up after itself when it is killed: what watches over it
+/// has to.
 #[tokio::test]
-async fn after_kill_9_of_the_harness_nothing_of_a_node_is_left() -> anyhow::Result<()> {
+async fn after_ctrl_c_and_after_kill_9_of_the_harness_nothing_of_a_node_is_left() -> anyhow::Result<()> {
     if !possible() {
         return Ok(());
     }
+    let before = tunables();
     let outer = Scratch::create()?;
-    let scratch = tempfile::Builder::new().prefix("fermata-killed-").tempdir()?;
-    let harness = Process::start(
-        &outer,
-        Program {
-            name: "node".to_owned(),
-            path: env!("CARGO_BIN_EXE_fermata-test-cluster").into(),
-            args: vec!["node".to_owned(), format!("--scratch={}", scratch.path().display())],
-            env: Vec::new(),
-            grace: BOUND,
-        },
-    )?;
-    wait::until("the node to be up", 2 * BOUND, async || {
-        harness.check_running()?;
-        let log = harness.log();
-        Ok(if log.contains("Ctrl-C stops it") { Seen::Yes(()) } else { Seen::NotYet(log) })
+    let end = async |signal, code| {
+        let harness = Harness::start(&outer).await?;
+        harness.run_a_pod().await?;
+        let rest = Rest::in_scratch(&harness.scratch);
+        for kind in ["process", "cgroup", "net namespace", "mnt namespace", "folder"] {
+            let left = rest.left();
+            assert!(left.iter().any(|thing| thing.starts_with(kind)), "no {kind} is among {left:?}");
+        }
+        harness.process.signal(signal)?;
+        assert_eq!(harness.process.exited().await, code, "{}", harness.process.log());
+        rest.until_nothing_is_left(BOUND).await
+    };
+    let (told, killed) = tokio::join!(end(Signal::Interrupt, 0), end(Signal::Kill, 128 + 9));
+    told.context("after Ctrl-C")?;
+    killed.context("after kill -9")?;
+    assert_eq!(tunables(), before);
+    outer.remove().await
+}
+
+/// A node that leaves something behind does not say that it is gone.
+#[tokio::test]
+async fn a_cgroup_that_cannot_be_removed_is_named() -> anyhow::Result<()> {
+    if !possible() {
+        return Ok(());
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mount = mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("cgroup")))
+        .find_map(|line| line.split(' ').nth(1).filter(|mount| !mount.contains("cpuset")))
+        .context("expected cgroups")?;
+    let scratch = Scratch::create()?;
+    let folder = Path::new(mount).join(scratch.path().file_name().context("expected a name")?);
+    fs::create_dir(&folder)?;
+    fs::write(scratch.path().join("cgroups"), format!("{}\n", folder.display()))?;
+    let mut sleeper = tokio::process::Command::new("sleep").arg("600").kill_on_drop(true).spawn()?;
+    fs::write(folder.join("cgroup.procs"), sleeper.id().context("expected a process")?.to_string())?;
+
+    let list = scratch.path().join("cgroups");
+    let removed = scratch.remove().await;
+    let listed = fs::read_to_string(&list);
+    sleeper.kill().await?;
+    wait::until("the cgroup to be empty", BOUND, async || {
+        Ok(match fs::remove_dir(&folder) {
+            Ok(()) => Seen::Yes(()),
+            Err(error) => Seen::NotYet(error.to_string()),
+        })
     })
     .await?;
-    // With a Pod on it, there are container processes, mounts, a network device and cgroups below the Pod's.
-    let kubeconfig = Kubeconfig::read_from(scratch.path().join("kubeconfig"))?;
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let pods: Api<Pod> = Api::default_namespaced(config.try_into()?);
-    let sleeper = pod("sleeper", &json!({ "name": "app", "image": BUSYBOX }));
-    pods.create(&PostParams::default(), &sleeper).await?;
-    until_ready(&pods, "sleeper").await?;
-
-    let rest = Rest::in_scratch(scratch.path());
-    for kind in ["process", "cgroup", "network namespace", "folder"] {
-        let left = rest.left();
-        assert!(left.iter().any(|thing| thing.starts_with(kind)), "no {kind} is among {left:?}");
-    }
-    harness.signal(Signal::Kill)?;
-    assert_eq!(harness.exited().await, 128 + 9);
-    rest.until_nothing_is_left(BOUND).await?;
-    // It is gone already, and so it should be.
-    scratch.close().ok();
-    outer.remove().await
+    fs::remove_dir_all(list.parent().context("expected a folder")?)?;
+    let error = removed.err().context("expected an error")?.to_string();
+    assert!(error.contains(&folder.display().to_string()), "{error}");
+    assert!(listed?.contains(&folder.display().to_string()));
+    Ok(())
 }

@@ -15,6 +15,15 @@ read -r id _ </proc/self/stat
 mount --make-rprivate /
 mount -t proc proc /proc
 
+# The kubelet sets these as it likes them, for the whole machine. Here it sets files that nothing else reads.
+for tunable in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys \
+    kernel/keys/root_maxbytes; do
+    [ -e "/proc/sys/$tunable" ] || continue
+    mkdir -p "$scratch/tunables/${tunable%/*}"
+    cat "/proc/sys/$tunable" >"$scratch/tunables/$tunable"
+    mount --bind "$scratch/tunables/$tunable" "/proc/sys/$tunable"
+done
+
 # The usual paths, but this node's own.
 mount -t tmpfs -o mode=0755 tmpfs /run
 mkdir -p "$scratch/var/lib" "$scratch/var/log" /run/cgroup

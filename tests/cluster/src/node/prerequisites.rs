@@ -1,6 +1,6 @@
 //! What a node needs of the machine, all of it named at once.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::bail;
 
@@ -50,7 +50,23 @@ pub fn check() -> anyhow::Result<()> {
     if !has_cgroups() {
         bail!("a node needs a cgroup file system under /sys/fs/cgroup that it may write to");
     }
+    if let Some(why) = why_no_namespaces() {
+        bail!("a node needs to make namespaces and mounts, which root may not do here: {why}");
+    }
     Ok(())
+}
+
+/// Root in a container without privileges is root by name alone.
+fn why_no_namespaces() -> Option<String> {
+    let output = Command::new("unshare")
+        .args(["--cgroup", "--net", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child"])
+        .args(["sh", "-c", "mount --make-rprivate / && mount -t proc proc /proc"])
+        .output();
+    match output {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(error.to_string()),
+    }
 }
 
 /// Looks in the usual folders, which need not all be in an ordinary user's PATH.

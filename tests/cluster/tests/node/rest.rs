@@ -12,6 +12,21 @@ use fermata_test_cluster::{
     wait::{self, Seen},
 };
 
+/// What the kubelet sets on the machine that it is on: no namespace has these of its own.
+const TUNABLES: [&str; 6] = [
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+];
+
+/// How the machine is set. A node leaves that alone, while it runs as well as afterwards.
+pub(crate) fn tunables() -> Vec<(&'static str, Option<String>)> {
+    TUNABLES.map(|name| (name, fs::read_to_string(Path::new("/proc/sys").join(name)).ok())).to_vec()
+}
+
 /// By what the parts of one node are known, whatever becomes of the node.
 pub(crate) struct Rest {
     scratch: PathBuf,
@@ -74,7 +89,6 @@ impl Rest {
             for (kind, inode) in &self.namespaces {
                 let namespace = fs::metadata(entry.path().join("ns").join(kind));
                 if namespace.is_ok_and(|namespace| namespace.ino() == *inode) {
-                    let kind = if *kind == "net" { "network" } else { kind };
                     left.push(format!("{kind} namespace of process {id} {line}"));
                 }
             }
