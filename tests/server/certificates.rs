@@ -143,13 +143,15 @@ fn a_pair_that_does_not_match_keeps_the_old_one_until_it_does() {
     let served = serve(&volume, &authority);
     let first = leaf(&served);
     let (new_certificate, new_key) = authority.issue(|_| {});
+    // Of a pair of its own: what is read of one pair and the next, in the middle of a change, must not match by chance.
+    let (cut_certificate, cut_key) = authority.issue(|_| {});
 
     let broken = [
         (new_certificate.as_str(), key.as_str()),
         ("", ""),
         ("garbage", &key),
         (&new_certificate, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
-        (&new_certificate[..new_certificate.len() / 2], &new_key),
+        (&cut_certificate[..cut_certificate.len() / 2], &cut_key),
     ];
     for (count, (certificate, key)) in (1..).zip(broken) {
         volume.write(certificate, key);

@@ -74,7 +74,7 @@ pub(crate) struct Client<S = StreamOwned<ClientConnection, TcpStream>> {
 }
 
 /// Longer than anything here takes, so that a fault ends a test and does not hang it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
