@@ -33,13 +33,16 @@ mod workloads;
 use std::{
     env,
     pin::Pin,
-    process::ExitCode,
-    sync::{Arc, OnceLock},
+    process::{ExitCode, exit},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use fermata_test_cluster::{Cluster, node};
 use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::stage::Stage;
 
@@ -102,12 +105,31 @@ fn main() -> ExitCode {
     if wanting.is_none() && !arguments.list {
         let started = runtime.block_on(Stage::start());
         assert!(stage.set(started).is_ok());
+        let (runtime, stage) = (Arc::clone(&runtime), Arc::downgrade(&stage));
+        std::thread::spawn(move || runtime.block_on(leave_when_told(stage)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials.into());
     if let Some(stage) = Arc::into_inner(stage).and_then(OnceLock::into_inner) {
         runtime.block_on(stage.stop());
     }
     conclusion.exit_code()
+}
+
+/// At Ctrl-C, takes away what was brought into a cluster of somebody's own. A node goes with this process.
+async fn leave_when_told(stage: Weak<OnceLock<Stage>>) {
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    tokio::select! {
+        told = tokio::signal::ctrl_c() => told.unwrap(),
+        _ = terminate.recv() => {}
+    }
+    if let Some(stage) = stage.upgrade()
+        && let Some(stage) = stage.get()
+    {
+        eprintln!("stopped before all was done; what was brought is taken away");
+        stage.leave().await;
+    }
+    // What a shell reports of a program that Ctrl-C has ended.
+    exit(130);
 }
 
 /// What is missing for it.

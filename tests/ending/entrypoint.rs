@@ -1,6 +1,6 @@
 //! Programs under the shim.
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use fermata_test_cluster::Image;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ pub(crate) async fn signals_are_rewritten(stage: &Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// On the signal: the status, the drain, the stop command, and 0.
+/// The drain, and on the signal the status, the stop command, and 0.
 pub(crate) async fn the_sequence_of_the_post_mortem_runs(stage: &Stage) -> anyhow::Result<()> {
     let _installed = stage.installed().await;
     let shop = stage.shop(&[]).await?;
@@ -73,17 +73,20 @@ pub(crate) async fn the_sequence_of_the_post_mortem_runs(stage: &Stage) -> anyho
     let annotations = json!({
         "fermata.dev/shim": "init",
         "fermata.dev/drain": "3s",
-        "fermata.dev/status-command": "[\"/bin/sh\", \"-c\", \"echo status\"]",
+        "fermata.dev/status-command": "[\"/bin/sh\", \"-c\", \"echo status; date +%s\"]",
         "fermata.dev/stop-command": "echo stopping; kill -INT $(cat /tmp/pid)",
         "fermata.dev/exit-code": "0",
     });
     shop.run(pod("passenger", &annotations, script)).await?;
+    let told = shop.exec("passenger", &["date", "+%s"]).await?.parse::<i64>()?;
     let ending = shop.end("passenger").await?;
     ending.within(3, 11)?;
     let log = ending.log("app");
     let said: Vec<_> =
         log.iter().filter(|line| ["begun", "status", "stopping", "stopped"].contains(line)).collect();
     ensure!(said == [&"begun", &"status", &"stopping", &"stopped"], "{log:#?}");
+    let status = log.iter().position(|line| *line == "status").and_then(|at| log.get(at + 1)).context("a time")?;
+    ensure!(status.parse::<i64>()? >= told + 3, "told at {told}, and drained for less than 3 s: {log:#?}");
     ensure!(ending.exit_code("app") == Some(0), "{ending:#?}");
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use fermata_test_cluster::Image;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{sleep, timeout},
+    sync::oneshot,
+    time::timeout,
 };
 
 use crate::{shop::pod, stage::Stage};
@@ -25,9 +27,9 @@ pub(crate) async fn nginx_finishes_what_it_has_begun(stage: &Stage) -> anyhow::R
             uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
             server { listen 8080; root /www; limit_rate 10k; }
         }";
-    let program = "/usr/sbin/nginx";
+    let program = server("nginx")?;
     let image = Image::new("fermata.test/nginx:1")
-        .dynamic_program(program, Path::new(program))?
+        .dynamic_program(&program, Path::new(&program))?
         .folder("/tmp", 0o1777)
         .folder("/var/log/nginx", 0o777)
         .folder("/var/lib/nginx", 0o777)
@@ -56,14 +58,21 @@ frontend web
     bind :8080
     http-request tarpit deny_status 403
 ";
-    let program = "/usr/sbin/haproxy";
+    let program = server("haproxy")?;
     let image = Image::new("fermata.test/haproxy:1")
-        .dynamic_program(program, Path::new(program))?
+        .dynamic_program(&program, Path::new(&program))?
         .folder("/tmp", 0o1777)
         .file("/haproxy.cfg", 0o644, configuration);
     let answer = ends_well(stage, "haproxy", &image, &json!([program, "-f", "/haproxy.cfg"])).await?;
     ensure!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("</html>"), "{answer}");
     Ok(())
+}
+
+/// Where Debian has a server, and others nearly all.
+fn server(name: &str) -> anyhow::Result<String> {
+    let path = format!("/usr/sbin/{name}");
+    ensure!(Path::new(&path).is_file(), "missing: {path} (Debian and Ubuntu: apt install {name})");
+    Ok(path)
 }
 
 /// The answer to a request of some four seconds that is sent just before the Pod is deleted, with a drain of one.
@@ -83,15 +92,22 @@ async fn ends_well(stage: &Stage, profile: &str, image: &Image, words: &Value) -
     });
     shop.run(server).await?;
     let reached = shop.reach_pod(profile, 8080).await?;
-    let mut stream = TcpStream::connect(reached.address()).await?;
-    stream.write_all(b"GET /slow HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n").await?;
-    // It is in the server's hands.
-    sleep(Duration::from_millis(200)).await;
-    let mut answer = String::new();
-    let reading = timeout(Duration::from_secs(20), stream.read_to_string(&mut answer));
-    let (ending, read) = tokio::join!(shop.end(profile), reading);
-    read.context("no answer")??;
-    let ending = ending?;
+    let (sent, begun) = oneshot::channel();
+    let reading = async {
+        let mut stream: TcpStream = begun.await.context("no request was sent")?;
+        let mut answer = String::new();
+        timeout(Duration::from_secs(20), stream.read_to_string(&mut answer)).await.context("no answer")??;
+        anyhow::Ok(answer)
+    };
+    let ending = shop.see_out(profile, async || {
+        let mut stream = TcpStream::connect(reached.address()).await?;
+        stream.write_all(b"GET /slow HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n").await?;
+        // It is in the server's hands long before the drain is over.
+        shop.pods.delete(profile, &DeleteParams::default()).await?;
+        sent.send(stream).map_err(|_| anyhow!("nobody reads the answer"))
+    });
+    let (ending, answer) = tokio::join!(ending, reading);
+    let (ending, answer) = (ending?, answer?);
     ending.within(3, 10)?;
     ensure!(ending.exit_code("app") == Some(0), "{ending:#?}");
     Ok(answer)

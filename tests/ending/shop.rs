@@ -32,6 +32,9 @@ use crate::stage::Stage;
 
 pub(crate) const BOUND: Duration = Duration::from_mins(1);
 
+/// How much longer a busy machine may take until a Pod whose containers have ended is gone.
+const SLACK: Duration = Duration::from_secs(10);
+
 /// Says that it has begun, and ends at once on TERM, which it says as well.
 pub(crate) const DIES: &str = "trap 'echo TERM; exit 0' TERM; echo begun; while :; do sleep 0.1; done";
 
@@ -65,10 +68,12 @@ pub(crate) struct Shop<'s> {
 pub(crate) struct Ending {
     /// From when it was told to until it was gone.
     pub(crate) took: Duration,
+    /// When it was told to, in seconds since 1970.
+    told: Option<i64>,
     /// What each container has written.
     pub(crate) logs: BTreeMap<String, String>,
-    /// The last that was seen of its containers.
-    statuses: Vec<ContainerStatus>,
+    /// The last that was seen of it.
+    pod: Pod,
 }
 
 impl Ending {
@@ -87,14 +92,20 @@ impl Ending {
         Some(self.terminated(container)?.finished_at.as_ref()?.0.as_second())
     }
 
+    /// How long a container went on after the Pod was told to end, by the clock of the API server. Unit: seconds, which it leaves
+    /// the fractions out of.
+    pub(crate) fn lasted(&self, container: &str) -> Option<i64> {
+        Some(self.finished(container)? - self.told?)
+    }
+
     fn terminated(&self, container: &str) -> Option<&k8s_openapi::api::core::v1::ContainerStateTerminated> {
-        let status = self.statuses.iter().find(|status| status.name == container)?;
+        let status = statuses(&self.pod).find(|status| status.name == container)?;
         status.state.as_ref()?.terminated.as_ref()
     }
 
-    /// Fails unless it took between so many seconds.
+    /// Fails unless it took between so many seconds. Whether a program had to be killed, its exit code tells better.
     pub(crate) fn within(&self, least: u64, most: u64) -> anyhow::Result<()> {
-        let expected = Duration::from_secs(least)..Duration::from_secs(most);
+        let expected = Duration::from_secs(least)..Duration::from_secs(most) + SLACK;
         ensure!(expected.contains(&self.took), "it took {:?}: {self:#?}", self.took);
         Ok(())
     }
@@ -106,6 +117,13 @@ pub(crate) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let init = status.and_then(|status| status.init_container_statuses.as_ref());
     let regular = status.and_then(|status| status.container_statuses.as_ref());
     init.into_iter().chain(regular).flatten()
+}
+
+/// When a Pod was told to end, in seconds since 1970. What it is given is the time by which it has to have ended; once it has, that
+/// becomes the time of that.
+fn told_to_end(pod: &Pod) -> Option<i64> {
+    let meta = &pod.metadata;
+    Some(meta.deletion_timestamp.as_ref()?.0.as_second() - meta.deletion_grace_period_seconds?)
 }
 
 /// Whether each of its containers is ready.
@@ -206,13 +224,13 @@ impl<'s> Shop<'s> {
 
     /// What a command in a container writes.
     pub(crate) async fn exec(&self, pod: &str, words: &[&str]) -> anyhow::Result<String> {
-        let cluster = &self.stage.release.cluster;
-        let output = cluster
-            .kubectl()?
-            .args(["exec", "--namespace", self.namespace.name(), pod, "--container=app", "--"])
-            .args(words)
-            .output()
-            .await?;
+        self.kubectl(&[&["exec", pod, "--container=app", "--"], words].concat()).await
+    }
+
+    /// What kubectl writes.
+    pub(crate) async fn kubectl(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut kubectl = self.stage.release.cluster.kubectl()?;
+        let output = kubectl.args(["--namespace", self.namespace.name()]).args(words).output().await?;
         ensure!(output.status.success(), "{output:?}");
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
@@ -246,14 +264,23 @@ impl<'s> Shop<'s> {
         }
         let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let mut events = pin!(watcher(self.pods.clone(), only));
+        let mut told = None;
         // The watch must be there before the end is.
-        while !matches!(events.try_next().await?, Some(Event::InitDone) | None) {}
+        while let Some(event) = events.try_next().await? {
+            match event {
+                Event::InitApply(pod) => told = told_to_end(&pod),
+                Event::InitDone => break,
+                _ => {}
+            }
+        }
         let begun = Instant::now();
         end().await?;
         let gone = async {
             while let Some(event) = events.try_next().await? {
-                if let Event::Delete(pod) = event {
-                    return Ok(pod);
+                match event {
+                    Event::Apply(pod) => told = told.or_else(|| told_to_end(&pod)),
+                    Event::Delete(pod) => return Ok(pod),
+                    _ => {}
                 }
             }
             anyhow::bail!("the watch has ended")
@@ -264,6 +291,6 @@ impl<'s> Shop<'s> {
         for (container, log) in logs {
             read.insert(container, timeout(BOUND, log).await???);
         }
-        Ok(Ending { took, logs: read, statuses: statuses(&pod).cloned().collect() })
+        Ok(Ending { took, told, logs: read, pod })
     }
 }

@@ -56,9 +56,13 @@ pub(crate) async fn init_containers_run_as_they_did(stage: &Stage) -> anyhow::Re
     app["spec"]["initContainers"] = json!([container("first", look), container("second", look)]);
     let running = shop.run(app).await?;
     let names: Vec<_> = statuses(&running).map(|status| status.name.as_str()).collect();
-    let own = names.iter().position(|name| *name == "fermata-shim").context("the shim's")?;
-    let order: Vec<_> = names.iter().filter(|name| **name != "fermata-shim").collect();
-    ensure!(order == [&"first", &"second", &"app"] && own < names.len() - 1, "{names:?}");
+    ensure!(names == ["fermata-shim", "first", "second", "app"], "{names:?}");
+    let mut before = None;
+    for status in statuses(&running).take(3) {
+        let ended = status.state.as_ref().and_then(|state| state.terminated.as_ref()).context("an end")?;
+        ensure!(ended.exit_code == 0 && ended.started_at >= before, "{running:#?}");
+        before.clone_from(&ended.finished_at);
+    }
     for container in ["first", "second"] {
         let log = shop.log("app", container).await?;
         ensure!(log.contains("busybox"), "{container} has written {log:?}");

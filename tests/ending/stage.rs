@@ -1,6 +1,6 @@
 //! The node that all cases share, or the cluster of the user's own.
 
-use std::{env, path::Path};
+use std::{env, path::Path, sync::Mutex};
 
 use fermata_test_cluster::{
     Cluster, TestNamespace,
@@ -28,6 +28,8 @@ pub(crate) struct Stage {
     pub(crate) release: Release,
     /// Whoever takes Fermata away has the node alone.
     installed: RwLock<()>,
+    /// The namespaces that were made. Each goes with its case, unless that is cut off.
+    shops: Mutex<Vec<String>>,
 }
 
 impl Stage {
@@ -39,7 +41,7 @@ impl Stage {
         let release = Release::install(cluster).await;
         let images = env::var_os("FERMATA_IMAGES").unwrap();
         release.cluster.load_image(&Path::new(&images).join("fermata-shim.oci.tar"), SHIM).await.unwrap();
-        Self { release, installed: RwLock::new(()) }
+        Self { release, installed: RwLock::new(()), shops: Mutex::default() }
     }
 
     /// Holds Fermata in place.
@@ -56,6 +58,7 @@ impl Stage {
     pub(crate) async fn shop(&self, labels: &[(&str, &str)]) -> anyhow::Result<Shop<'_>> {
         let labels = [&[OPT_IN_LABEL], labels].concat();
         let namespace: TestNamespace = self.release.cluster.namespace("shop", &labels).await?;
+        self.shops.lock().unwrap().push(namespace.name().to_owned());
         Shop::open(self, namespace).await
     }
 
@@ -68,10 +71,20 @@ impl Stage {
     }
 
     pub(crate) async fn stop(self) {
-        // A node goes with all that is on it.
+        self.leave().await;
+        self.release.cluster.stop().await.unwrap();
+    }
+
+    /// Takes away what was brought into a cluster that stays. A node goes with all that is on it.
+    pub(crate) async fn leave(&self) {
         if self.release.cluster.node().is_none() {
             self.release.uninstall().await;
             let namespaces: Api<Namespace> = Api::all(self.release.cluster.client().unwrap());
+            let shops = self.shops.lock().unwrap().clone();
+            for shop in shops {
+                // Most are gone with their cases.
+                namespaces.delete(&shop, &DeleteParams::background()).await.ok();
+            }
             namespaces.delete(NAMESPACE, &DeleteParams::background()).await.unwrap();
             wait::until("Fermata's namespace to be gone", BOUND, async || {
                 Ok(match namespaces.get_opt(NAMESPACE).await? {
@@ -82,6 +95,5 @@ impl Stage {
             .await
             .unwrap();
         }
-        self.release.cluster.stop().await.unwrap();
     }
 }

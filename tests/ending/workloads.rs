@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail, ensure};
 use fermata_test_cluster::wait::{self, Seen};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
@@ -137,6 +137,7 @@ pub(crate) async fn a_stateful_set_is_rolled_with_a_drain_for_each_pod(stage: &S
     let ending = shop.see_out("web-0", async || Ok(())).await?;
     for ending in [&last, &ending] {
         ensure!(ending.exit_code("app") == Some(0) && ending.log("app").contains(&"TERM"), "{ending:#?}");
+        ensure!(ending.lasted("app") >= Some(2), "it was not drained: {ending:#?}");
     }
     wait::until("the new web-0", BOUND, async || {
         Ok(match shop.pods.get_opt("web-0").await? {
@@ -168,6 +169,14 @@ pub(crate) async fn a_job_that_completes_does_not_wait(stage: &Stage) -> anyhow:
             Ok(if status.succeeded == Some(1) { Seen::Yes(()) } else { Seen::NotYet(format!("{status:?}")) })
         })
         .await?;
+        let of_job = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+        let pods = shop.pods.list(&of_job).await?.items;
+        let [pod] = pods.as_slice() else { bail!("expected one Pod of {name}: {pods:#?}") };
+        let container = pod.spec.as_ref().and_then(|spec| spec.containers.first()).context("a container")?;
+        let has_hook = container.lifecycle.as_ref().is_some_and(|hooks| hooks.pre_stop.is_some());
+        let is_wrapped =
+            container.command.iter().flatten().next().is_some_and(|word| word == "/fermata/fermata-shim");
+        ensure!(has_hook && is_wrapped == (shim == "init"), "{pod:#?}");
         ensure!(begun.elapsed() < Duration::from_secs(30), "{name} took {:?}", begun.elapsed());
     }
     Ok(())
