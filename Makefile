@@ -7,6 +7,10 @@ SHELL := /bin/bash
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
+# Whether the workspace has been built already, tests and all. Packages that are built alone want less of their dependencies, and
+# would have these built once more.
+BUILT ?=
+
 # Cases a property is tried on.
 CASES ?= 2000
 SOAK_CASES ?= 100000
@@ -23,21 +27,32 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 
 # Of the user's own, it is: CONTEXT=kind-NAME, CONTEXT=k3d-NAME, or any CONTEXT with a LOAD that gives its nodes an archive.
 .PHONY: cluster
-cluster: prerequisites $(if $(CONTEXT),,node-packages) images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux), or on the cluster of CONTEXT=kind-...
+cluster: prerequisites $(if $(CONTEXT),,node-packages) image-packages images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux), or on the cluster of CONTEXT=kind-...
 	@cargo build --locked --package fermata-test-cluster
 	@$(TARGET)/debug/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata \
 		$(if $(CONTEXT),--context "$$CONTEXT" $(if $(LOAD),--load "$$LOAD"))
 
 .PHONY: test
-test: prerequisites lint assets peers node-packages ## Run all tests, those on a real API server and on real servers included
+test: ## Run all tests, those on a real API server and on real servers included, and say what was skipped
+	@tests/count-skips.sh $(MAKE) --no-print-directory all-tests
+
+.PHONY: all-tests
+all-tests: prerequisites
+	cargo build --workspace --locked --bins --tests
+	@$(MAKE) --no-print-directory -j2 BUILT=1 lint provisions
 	@all=0; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then all=1; fi; \
 	export FERMATA_CASES=$(CASES) FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-$$all}; \
 	if command -v buildah >/dev/null; then \
 		$(MAKE) --no-print-directory images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
 	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
 	tests/run.sh
-	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null; then $(MAKE) --no-print-directory proof QUICK=1; \
+	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null; then $(MAKE) --no-print-directory proof QUICK=1 BUILT=1; \
 	else echo 'SKIPPED: the endings are only shown on a real node, which takes root and buildah'; fi
+
+# What is fetched leaves time for what is compiled, and the other way round.
+.PHONY: provisions
+provisions:
+	@MAKEFLAGS= $(MAKE) --no-print-directory BUILT=$(BUILT) peers node-packages assets
 
 # What the shim is tested against. Where it cannot be installed, the tests say what they have skipped.
 .PHONY: peers
@@ -45,8 +60,18 @@ peers: ## Install dumb-init, tini, nginx, PostgreSQL and others that the shim is
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/peers/install.sh; \
 	else echo 'SKIPPED: only root on Debian or Ubuntu installs what the shim is tested against'; fi
 
+# The real servers of these tests.
+.PHONY: ending-packages
+ending-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/install-packages.sh ending nginx haproxy; fi
+
+# What packs images, without a daemon.
+.PHONY: image-packages
+image-packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/install-packages.sh images buildah; fi
+
 .PHONY: ending
-ending: prerequisites assets $(if $(CONTEXT),,node-packages) images ## Run the tests of how Pods end on a real node, or on the cluster of CONTEXT=kind-...
+ending: prerequisites assets $(if $(CONTEXT),,node-packages) ending-packages image-packages images ## Run the tests of how Pods end on a real node, or on the cluster of CONTEXT=kind-...
 	FERMATA_REQUIRE_ALL=1 FERMATA_IMAGES=$$(realpath $(TARGET)/images) FERMATA_CONTEXT="$${CONTEXT:-}" FERMATA_LOAD="$${LOAD:-}" \
 		cargo test --workspace --locked --test ending
 
@@ -76,7 +101,7 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 
 .PHONY: proof
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
-	@cargo build --quiet --locked --package fermata-proof
+	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
 	@app=$$(deploy/build-static.sh fermata-proof-app release $(TARGET)); \
 	load=$$(deploy/build-static.sh fermata-proof-load release $(TARGET)); \
 	fermata=$$(deploy/build-static.sh fermata release $(TARGET)); \
@@ -101,7 +126,7 @@ golden: prerequisites ## Rewrite expected files and generated docs; read the dif
 .PHONY: assets
 assets: prerequisites ## Build etcd, kube-apiserver and the rest, once; as root on Linux those of a node too
 	@node=; if [ "$$(id -u)" = 0 ] && [ "$$(uname)" = Linux ]; then node=--node; fi; \
-	cargo run --quiet --locked --package fermata-test-cluster -- assets $$node
+	$(if $(BUILT),$(TARGET)/debug/fermata-test-cluster,cargo run --quiet --locked --package fermata-test-cluster --) assets $$node
 
 # Each missing tool by name, all at once.
 .PHONY: prerequisites
