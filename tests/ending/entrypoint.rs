@@ -85,7 +85,8 @@ pub(crate) async fn the_sequence_of_the_post_mortem_runs(stage: &Stage) -> anyho
     let said: Vec<_> =
         log.iter().filter(|line| ["begun", "status", "stopping", "stopped"].contains(line)).collect();
     ensure!(said == [&"begun", &"status", &"stopping", &"stopped"], "{log:#?}");
-    let status = log.iter().position(|line| *line == "status").and_then(|at| log.get(at + 1)).context("a time")?;
+    let status =
+        log.iter().position(|line| *line == "status").and_then(|at| log.get(at + 1)).context("a time")?;
     ensure!(status.parse::<i64>()? >= told + 3, "told at {told}, and drained for less than 3 s: {log:#?}");
     ensure!(ending.exit_code("app") == Some(0), "{ending:#?}");
     Ok(())

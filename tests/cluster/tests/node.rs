@@ -211,7 +211,9 @@ impl Harness {
         let images = env::var("FERMATA_IMAGES").ok().filter(|folder| !folder.is_empty());
         let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../../charts/fermata");
         let (namespace, args) = match images {
-            Some(images) => ("shop", vec!["cluster".into(), format!("--images={images}"), format!("--chart={chart}")]),
+            Some(images) => {
+                ("shop", vec!["cluster".into(), format!("--images={images}"), format!("--chart={chart}")])
+            }
             None => ("default", vec!["node".to_owned()]),
         };
         let program = Program {

@@ -39,9 +39,10 @@ pub enum App {
     /// On TERM it stops accepting, answers what it has begun and what comes on open connections with `Connection: close` for a
     /// second, closes those that stay idle, and ends.
     Graceful,
-    /// The real one.
+    /// The real one, stopped by QUIT, as its official image asks.
     Nginx,
-    /// Ignores TERM, and has a command that stops it, as the post-mortem's.
+    /// Ignores TERM, and has a command that stops it, as the post-mortem's. That cuts off what is under way, and the program ends
+    /// with 2, as Passenger's launcher does.
     Passenger,
 }
 
@@ -58,6 +59,31 @@ impl App {
             Self::Graceful => "graceful server",
             Self::Nginx => "nginx",
             Self::Passenger => "Passenger-like, stop command",
+        }
+    }
+
+    /// How it ends, for people who judge the figures.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Dies => "ends at once on TERM, whatever is under way",
+            Self::Shell => {
+                "the graceful server below, started by `sh -c`, which is PID 1 and passes no signal on"
+            }
+            Self::Graceful => {
+                "on TERM it stops accepting, finishes what it has begun, answers what still comes on open connections with \
+                 `Connection: close`, and closes a second later those that stay idle, as nginx does with \
+                 `keepalive_min_timeout`"
+            }
+            Self::Nginx => {
+                "nginx of this machine, stopped by QUIT as its official image is, which finishes what is under way and closes \
+                 idle connections at once"
+            }
+            Self::Passenger => {
+                "ignores TERM; `passenger stop` ends it, with 2, and cuts off what is under way. With the shim it runs the \
+                 sequence of the post-mortem, which its Pods' logs are held to: 30 s of drain, then on the signal \
+                 `passenger-status`, `passenger stop`, and 0 as the exit code"
+            }
         }
     }
 
@@ -92,7 +118,7 @@ impl App {
         match self {
             Self::Dies | Self::Shell | Self::Graceful => json!({ "fermata.dev/shim": "init" }),
             Self::Nginx => json!({ "fermata.dev/shim": "init", "fermata.dev/profile": "nginx" }),
-            // The sequence of the post-mortem.
+            // The sequence of the post-mortem, whose sleep comes before the signal, as the preStop hook.
             Self::Passenger => json!({
                 "fermata.dev/shim": "init",
                 "fermata.dev/drain": "30s",
@@ -100,6 +126,16 @@ impl App {
                 "fermata.dev/stop-command": "[\"/passenger\", \"stop\", \"--port\", \"5000\"]",
                 "fermata.dev/exit-code": "0",
             }),
+        }
+    }
+
+    /// What the log of a Pod that ends under the shim shows, in that order, where there is a sequence to be run.
+    #[must_use]
+    pub fn says_in_the_end(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Dies | Self::Shell | Self::Graceful | Self::Nginx => None,
+            // The status command, the stop command, and the shim, which reports 0 for the program's 2.
+            Self::Passenger => Some(&["passenger.5000.pid: process ", "stopped process ", "exit 0"]),
         }
     }
 
@@ -153,6 +189,7 @@ fn nginx(name: &str) -> anyhow::Result<Image> {
          }}\n"
     );
     let mut image = Image::new(name)
+        .stop_signal("SIGQUIT")
         .folder("/tmp", 0o1777)
         .folder("/var/log/nginx", 0o777)
         .folder("/var/lib/nginx", 0o777)

@@ -126,33 +126,31 @@ impl Cell {
         cells
     }
 
-    /// Whether the README quotes it: rolling restarts behind a proxy that keeps connections, without anything and with all
-    /// that Fermata has; and all that is said of the graceful server, which is to lose nothing.
+    /// Whether the README quotes it: rolling restarts behind a proxy that keeps connections, without anything, with a hook by
+    /// hand, and with all that Fermata has; and all that is said of the graceful server, which is to lose nothing.
     #[must_use]
     pub fn is_quoted(&self) -> bool {
         let is_graceful = self.app == App::Graceful;
         self.disturbance == Disturbance::Rollout
             && (self.upstream == Upstream::Kept || is_graceful)
             && match self.treatment {
-                Treatment::Nothing | Treatment::Shim => true,
+                Treatment::Nothing | Treatment::HandWritten | Treatment::Shim => true,
                 Treatment::Fermata => is_graceful,
-                Treatment::HandWritten => false,
             }
     }
 
-    /// What ends a connection with a request under way, where that happens after the drain.
+    /// What its program does at its end to a request that is under way then.
     #[must_use]
     pub fn what_cuts_off(&self) -> &'static str {
         let with_shim = self.treatment == Treatment::Shim;
         match self.app {
-            App::Dies => "its program dies at once on TERM, whatever is under way",
-            App::Nginx if !with_shim => "TERM is nginx's fast shutdown, which cuts off what is under way",
-            App::Passenger if with_shim => "its stop command ends the program, whatever is under way",
+            App::Dies => "it dies at once on TERM, whatever is under way",
+            App::Passenger if with_shim => "its stop command ends it, whatever is under way",
             App::Shell | App::Passenger if !with_shim => {
-                "TERM does nothing, and KILL ends the program, whatever is under way"
+                "TERM does nothing, and KILL ends it, whatever is under way"
             }
             App::Shell | App::Graceful | App::Nginx | App::Passenger => {
-                "it closed a connection as idle in the moment in which the proxy sent a request on it"
+                "it closes idle connections, and the proxy may be sending a request on one of them"
             }
         }
     }

@@ -29,6 +29,9 @@ pub struct Ending {
     pub grace: Option<i64>,
     /// What its container reported; absent if the API server never heard.
     pub exit_code: Option<i32>,
+    /// When its container had ended, as the kubelet says, which leaves the fraction out. Unit: seconds since 1970.
+    #[serde(default)]
+    pub program_ended: Option<i64>,
 }
 
 impl Ending {
@@ -45,6 +48,7 @@ struct Watched {
     deleted: Option<Instant>,
     grace: Option<i64>,
     exit_code: Option<i32>,
+    program_ended: Option<i64>,
     ending: Option<Ending>,
 }
 
@@ -106,6 +110,8 @@ fn see(pods: &mut BTreeMap<String, Watched>, event: &Event<Pod>) {
         .flat_map(|status| status.container_statuses.iter().flatten())
         .find_map(|status| status.state.as_ref()?.terminated.as_ref());
     watched.exit_code = terminated.map(|terminated| terminated.exit_code).or(watched.exit_code);
+    let finished = terminated.and_then(|terminated| terminated.finished_at.as_ref());
+    watched.program_ended = finished.map(|time| time.0.as_second()).or(watched.program_ended);
     if pod.metadata.deletion_timestamp.is_some() {
         let deleted = *watched.deleted.get_or_insert_with(Instant::now);
         if matches!(event, Event::Delete(_)) {
@@ -113,6 +119,7 @@ fn see(pods: &mut BTreeMap<String, Watched>, event: &Event<Pod>) {
                 seconds: deleted.elapsed().as_secs_f64(),
                 grace: watched.grace,
                 exit_code: watched.exit_code,
+                program_ended: watched.program_ended,
             });
         }
     }

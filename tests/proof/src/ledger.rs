@@ -128,7 +128,6 @@ mod tests {
     use fermata_proof_load::Tally;
 
     use super::*;
-    use crate::proxy::Causes;
 
     fn setting(parallel: usize) -> Setting {
         Setting { machine: Machine::look(Path::new("/nonexistent")), parallel }
@@ -136,7 +135,7 @@ mod tests {
 
     fn outcome(sent: u64) -> Outcome {
         let tally = Tally { sent, ..Tally::default() };
-        Outcome { tally, causes: Causes::default(), endings: Vec::new() }
+        Outcome { tally, ..Outcome::default() }
     }
 
     #[test]

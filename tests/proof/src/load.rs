@@ -1,6 +1,11 @@
 //! The load, as a process on the node.
 
-use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, bail, ensure};
 use fermata_proof_load::{SENDING, Tally};
@@ -20,6 +25,8 @@ pub struct Load {
     process: Child,
     output: BufReader<ChildStdout>,
     begun: Instant,
+    /// The same by the clock on the wall.
+    begun_at: SystemTime,
 }
 
 impl Load {
@@ -43,13 +50,20 @@ impl Load {
         if line.trim() != SENDING {
             bail!("the load did not begin: {line}");
         }
-        Ok(Self { process, output, begun: Instant::now() })
+        Ok(Self { process, output, begun: Instant::now(), begun_at: SystemTime::now() })
     }
 
     /// For how long it has been sent. Unit: milliseconds.
     #[must_use]
     pub fn sent_for(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// When it began. Unit: milliseconds since 1970.
+    #[must_use]
+    pub fn begun_at(&self) -> u64 {
+        let since_1970 = self.begun_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Ends it, and tells what became of the requests.

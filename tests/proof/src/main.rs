@@ -70,10 +70,13 @@ struct Experiment {
     /// Where to write proof.md, proof.json and proof.svg [default: docs for a whole run, else nowhere]
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Run nothing: write proof.md and proof.svg of the proof.json in this folder anew
+    /// Run nothing: write proof.md and proof.svg of the proof.json in this folder anew, and quote it in the README above
     #[arg(long, value_name = "DIR", exclusive = true)]
     redraw: Option<PathBuf>,
 }
+
+/// Where the README is, seen from the folder of the report.
+const README: &str = "../README.md";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -83,7 +86,9 @@ async fn main() -> anyhow::Result<ExitCode> {
 impl Experiment {
     async fn run(self) -> anyhow::Result<ExitCode> {
         if let Some(folder) = &self.redraw {
-            Report::read(folder)?.draw(folder)?;
+            let report = Report::read(folder)?;
+            report.draw(folder)?;
+            report.quote_in(&folder.join(README))?;
             return Ok(ExitCode::SUCCESS);
         }
         if let Err(why) = node::check().and_then(|()| app::check()) {
@@ -124,6 +129,11 @@ impl Experiment {
         if let Some(folder) = self.output.as_deref().or(whole.then_some(Path::new("docs"))) {
             report.write(folder)?;
             println!("written to {}", folder.join("proof.md").display());
+            let readme = folder.join(README);
+            if whole && readme.exists() {
+                report.quote_in(&readme)?;
+                println!("quoted in {}", readme.display());
+            }
         }
         for promise in &broken {
             eprintln!("does not hold: {promise}");
@@ -212,9 +222,10 @@ async fn run_twice(stage: &Stage, cell: Cell) -> anyhow::Result<anyhow::Result<O
     let Err(error) = &first else { return Ok(first) };
     stage.check().await.with_context(|| format!("the node is gone; --resume goes on. {error:#}"))?;
     println!("a run is void and done again: {error:#}");
+    let again_for = Some(format!("{error:#}"));
     let second = run(stage, cell).await;
     stage.check().await.context("the node is gone; --resume goes on")?;
-    Ok(second)
+    Ok(second.map(|outcome| Outcome { again_for, ..outcome }))
 }
 
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.

@@ -11,6 +11,8 @@ use crate::{
     cell::{Cell, Disturbance, Treatment},
     picture,
     proxy::{CUT_OFF, Upstream},
+    quotes,
+    run::Outcome,
     summary::{Figure, Summary},
 };
 
@@ -58,6 +60,19 @@ impl Report {
         self.draw(folder)
     }
 
+    /// Puts what a README quotes into it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read or written, has no place for that, or the report lacks what it quotes.
+    pub fn quote_in(&self, readme: &Path) -> anyhow::Result<()> {
+        let quoted = fs::read_to_string(readme)
+            .map_err(anyhow::Error::from)
+            .and_then(|text| quotes::quote(&text, self))
+            .and_then(|text| Ok(fs::write(readme, text)?));
+        quoted.with_context(|| format!("failed to put the figures into {}", readme.display()))
+    }
+
     /// Writes what people look at, `proof.md` and `proof.svg`.
     ///
     /// # Errors
@@ -83,15 +98,17 @@ impl Report {
         format!(
             "# Proof\n\n\
              What becomes of requests when Pods end, on a real node: kube-apiserver, kubelet, containerd and kube-proxy \
-             of Kubernetes {}, Fermata installed by Helm with default values, and nginx as the proxy in front of the \
-             Service.\n\n\
+             of Kubernetes {}, Fermata installed by Helm (with default values, but for `webhook.failurePolicy: Fail`, so \
+             that no Pod is missed unseen), and nginx as the proxy in front of the Service.\n\n\
              ![Failed requests and shutdown time, before and after](proof.svg)\n\n\
              Each cell has 3 replicas of an application that takes 50 ms for a request, and gets {} requests a second \
-             at times that are fixed ahead, through a proxy that never tries twice (`proxy_next_upstream off`). Every \
+             at times that are fixed ahead, through a proxy that never tries twice (`proxy_next_upstream off`), so that \
+             each loss is seen; ingress controllers try some requests again. Every \
              answer is checked: its status, and the token that was sent with the request. The proxy either keeps its \
-             connections to the Pods open for further requests, as ingress controllers do, or opens one for each \
-             request. {} cells ran side by side; 99 % of the requests of a run were sent within {} of their time. Where a cell was run several times, the figures are the median and, \
-             if it differs, the worst.\n\n\
+             connections through the Service to the Pods open for further requests, as ingress controllers do, or opens one \
+             for each request. {} cells ran side by side; 99 % of the requests of a run were sent within {} of their time. \
+             Where a cell was run several times, the figures are the median and, if it differs, the worst. {}\n\n\
+             The applications:\n\n{}\n\
              This page is written by `{COMMAND}`; the same for programs, run by run, is in [proof.json](proof.json).\n\n\
              {}\n\
              ## What remains, and why\n\n{}\n\
@@ -105,6 +122,8 @@ impl Report {
             self.rate,
             self.parallel,
             self.lateness(),
+            self.again(),
+            applications(),
             sections.join("\n"),
             self.remaining(),
             self.machine.markdown(Some(&self.kubernetes)),
@@ -165,7 +184,11 @@ impl Report {
                 let causes: Vec<String> =
                     summary.causes.iter().map(|(cause, count)| format!("{count} times {cause}")).collect();
                 let cut_off = if summary.causes.contains_key(CUT_OFF) {
-                    format!(" What cuts off: {}.", summary.cell.what_cuts_off())
+                    let near: usize = summary.runs.iter().map(Outcome::failures_near_an_end).sum();
+                    format!(
+                        " {near} of the {failed} were seen in the second in which a Pod's program ended: {}.",
+                        summary.cell.what_cuts_off()
+                    )
                 } else {
                     String::new()
                 };
@@ -223,12 +246,35 @@ impl Report {
         text + "\n"
     }
 
+    /// Which runs were void and done again. None of them was chosen by what became of its requests.
+    fn again(&self) -> String {
+        let again =
+            self.cells.iter().flat_map(|summary| &summary.runs).filter_map(|run| run.again_for.as_ref());
+        let again: Vec<&str> = again.map(String::as_str).collect();
+        match again.len() {
+            0 => "No run was void.".to_owned(),
+            count => {
+                let again: Vec<String> = again.iter().map(|why| format!("{why:.200}")).collect();
+                format!("Runs that were void and done again: {count} ({}).", again.join("; "))
+            }
+        }
+    }
+
     /// How well the load kept its schedule.
     fn lateness(&self) -> String {
         let runs = self.cells.iter().flat_map(|summary| &summary.runs);
         let late = Figure::of(runs.map(|run| run.tally.lateness.p99));
         format!("{:.0} ms ({:.0} ms in the worst run)", late.median, late.worst)
     }
+}
+
+/// How each application ends.
+fn applications() -> String {
+    App::ALL.iter().fold(String::new(), |mut text, app| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "- {}: {}.", app.words(), app.ending());
+        text
+    })
 }
 
 /// A cell of a table, void where it is.
@@ -266,10 +312,7 @@ mod tests {
     use fermata_proof_load::{Failure, Tally};
 
     use super::*;
-    use crate::{
-        proxy::Causes,
-        run::{Outcome, RATE},
-    };
+    use crate::{proxy::Causes, run::RATE};
 
     fn cell(upstream: Upstream, treatment: Treatment) -> Cell {
         Cell { disturbance: Disturbance::Rollout, app: App::Dies, upstream, treatment }
@@ -279,7 +322,7 @@ mod tests {
         let failed = [(Failure::BadGateway, failures)].into_iter().filter(|(_, count)| *count > 0).collect();
         let causes = [(CUT_OFF.to_owned(), failures)].into_iter().filter(|(_, count)| *count > 0).collect();
         let tally = Tally { sent: 1000, failed, ..Tally::default() };
-        Outcome { tally, causes: Causes(causes), endings: Vec::new() }
+        Outcome { tally, causes: Causes(causes), ..Outcome::default() }
     }
 
     fn report(cells: Vec<Summary>) -> Report {

@@ -20,9 +20,10 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    cell::{Cell, Disturbance},
+    cell::{Cell, Disturbance, Treatment},
     endings::{Ending, Endings},
     load::Load,
+    logs::Logs,
     proxy::{Causes, Proxy},
     stage::Stage,
 };
@@ -50,7 +51,7 @@ const EVICT_AGAIN: Duration = Duration::from_millis(500);
 const LATE: f64 = 1000.0;
 
 /// What came of one run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// The requests.
     pub tally: Tally,
@@ -58,13 +59,37 @@ pub struct Outcome {
     pub causes: Causes,
     /// The Pods that ended.
     pub endings: Vec<Ending>,
+    /// When the load began. Unit: milliseconds since 1970.
+    #[serde(default)]
+    pub begun_at: u64,
+    /// What the logs of the Pods do not show that they must.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unlogged: Vec<String>,
+    /// Why the cell had to be run again: its first run was void.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_for: Option<String>,
 }
+
+/// How far from the end of a program a failure may be seen that has to do with it: a request takes 50 ms. Unit: milliseconds.
+const NEAR: u64 = 250;
 
 impl Outcome {
     /// The longest ending. Unit: seconds.
     #[must_use]
     pub fn longest_ending(&self) -> f64 {
         self.endings.iter().map(|ending| ending.seconds).fold(0.0, f64::max)
+    }
+
+    /// Requests that failed about when the program of a Pod ended.
+    #[must_use]
+    pub fn failures_near_an_end(&self) -> usize {
+        let is_near = |failed: u64| {
+            self.endings.iter().filter_map(|ending| ending.program_ended).any(|second| {
+                let second = u64::try_from(second).unwrap_or_default() * 1000;
+                (second.saturating_sub(NEAR)..=second + 1000 + NEAR).contains(&failed)
+            })
+        };
+        self.tally.failed_at.iter().filter(|at| is_near(self.begun_at + **at)).count()
     }
 
     /// Pods that had to be killed.
@@ -115,9 +140,17 @@ impl Scene<'_> {
         proxy.listen()?;
         sleep(BEFORE).await;
         let endings = Endings::watch(self.api());
-        let disturbed_at = load.sent_for();
+        let logs = match self.sequence() {
+            Some(_) => Some(Logs::follow(&self.api(), &names).await?),
+            None => None,
+        };
+        let (begun_at, disturbed_at) = (load.begun_at(), load.sent_for());
         let ended = self.disturb(&names).await?;
         let endings = endings.of(&ended, DISTURBED_BOUND).await?;
+        let unlogged = match (self.sequence(), logs) {
+            (Some(sequence), Some(logs)) => logs.lack(sequence).await?,
+            _ => Vec::new(),
+        };
         sleep(AFTER).await;
         let tally = load.finish().await?;
         let causes = proxy.finish(node).await?;
@@ -126,7 +159,12 @@ impl Scene<'_> {
         ensure!(early == 0, "{early} requests failed before any Pod was touched: {tally:?}, {causes:?}");
         let late = tally.lateness.p99;
         ensure!(late <= LATE, "the load fell behind: one request in a hundred was sent {late:.0} ms late");
-        Ok(Outcome { tally, causes, endings })
+        Ok(Outcome { tally, causes, endings, begun_at, unlogged, again_for: None })
+    }
+
+    /// What the logs of its Pods must show, in that order.
+    fn sequence(&self) -> Option<&'static [&'static str]> {
+        (self.cell.treatment == Treatment::Shim).then(|| self.cell.app.says_in_the_end()).flatten()
     }
 
     /// Gives the Service's address.
@@ -200,7 +238,6 @@ impl Scene<'_> {
 
     /// Each Pod is as it must be: with a hook where one is asked for, and under the shim where that is.
     fn check(&self, pods: &[Pod]) -> anyhow::Result<()> {
-        use crate::cell::Treatment;
         ensure!(pods.len() == 3, "expected 3 Pods, found {}", pods.len());
         for pod in pods {
             let pod = serde_json::to_value(pod)?;

@@ -88,7 +88,12 @@ impl Summary {
         if disturbance != Disturbance::Rollout {
             return None;
         }
+        if let Some(missing) = self.runs.iter().flat_map(|run| &run.unlogged).next() {
+            return Some(format!("{}: the sequence runs as it is told; {missing}", self.cell));
+        }
         let failed: u64 = self.failed_by_kind.values().sum();
+        let unknown =
+            self.runs.iter().flat_map(|run| &run.endings).filter(|end| end.exit_code.is_none()).count();
         match treatment {
             Treatment::Nothing if (app, upstream) == (App::Dies, Upstream::Kept) && failed == 0 => {
                 Some(format!("{}: requests fail where nothing is done", self.cell))
@@ -96,9 +101,10 @@ impl Summary {
             Treatment::Fermata | Treatment::Shim if app == App::Graceful && failed > 0 => {
                 Some(format!("{}: no request fails; {failed} did, for {:?}", self.cell, self.causes))
             }
-            Treatment::Shim if self.killed > 0 => {
-                Some(format!("{}: no Pod has to be killed; {} were", self.cell, self.killed))
-            }
+            Treatment::Shim if self.killed + unknown > 0 => Some(format!(
+                "{}: no Pod has to be killed; {} were, and of {unknown} it is not known",
+                self.cell, self.killed
+            )),
             _ => None,
         }
     }

@@ -19,6 +19,9 @@ fn pid_file(port: u16) -> PathBuf {
     std::env::temp_dir().join(format!("passenger.{port}.pid"))
 }
 
+/// What the launcher ends with when it is stopped, although all went well.
+const STOPPED: i32 = 2;
+
 /// Serves until it is told to stop.
 pub(crate) fn start(port: u16) -> anyhow::Result<()> {
     let signals = await_signals(&[Signal::SIGTERM, Signal::SIGINT]);
@@ -28,7 +31,7 @@ pub(crate) fn start(port: u16) -> anyhow::Result<()> {
         println!("TERM is not for me; use `passenger stop --port {port}`");
     }
     fs::remove_file(pid_file(port))?;
-    exit(0)
+    exit(STOPPED)
 }
 
 /// Stops the server, and waits until it has ended.
