@@ -6,6 +6,8 @@
 mod alerts;
 #[path = "chart/combinations.rs"]
 mod combinations;
+#[path = "chart/firing.rs"]
+mod firing;
 #[path = "chart/generated.rs"]
 mod generated;
 #[path = "chart/install.rs"]
