@@ -12,6 +12,8 @@ mod config;
 mod firing;
 #[path = "chart/generated.rs"]
 mod generated;
+#[path = "chart/handover.rs"]
+mod handover;
 #[path = "chart/install.rs"]
 mod install;
 #[path = "chart/kubernetes.rs"]
