@@ -56,9 +56,9 @@ provisions:
 
 # What the shim is tested against. Where it cannot be installed, the tests say what they have skipped.
 .PHONY: peers
-peers: ## Install dumb-init, tini, nginx, PostgreSQL and others that the shim is tested on (root on Debian, Ubuntu)
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/peers/install.sh; \
-	else echo 'SKIPPED: only root on Debian or Ubuntu installs what the shim is tested against'; fi
+peers: ## Install dumb-init, tini, nginx, PostgreSQL, promtool and others that are tested against (root on Debian, Ubuntu)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/peers/install.sh && tests/chart/install.sh; \
+	else echo 'SKIPPED: only root on Debian or Ubuntu installs what the shim and the alerts are tested against'; fi
 
 # The real servers of these tests.
 .PHONY: ending-packages

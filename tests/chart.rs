@@ -6,10 +6,18 @@
 mod alerts;
 #[path = "chart/combinations.rs"]
 mod combinations;
+#[path = "chart/config.rs"]
+mod config;
+#[path = "chart/firing.rs"]
+mod firing;
 #[path = "chart/generated.rs"]
 mod generated;
+#[path = "chart/handover.rs"]
+mod handover;
 #[path = "chart/install.rs"]
 mod install;
+#[path = "chart/kubernetes.rs"]
+mod kubernetes;
 #[path = "chart/lifecycle.rs"]
 mod lifecycle;
 #[path = "chart/refusals.rs"]

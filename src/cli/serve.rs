@@ -221,7 +221,7 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    let transport = Transport::tls(tls, metrics.handshake_failures.clone());
+    let transport = Transport::tls(tls, &metrics);
     let router = mutate::router(Arc::clone(&admission));
     let crowded = move || admission.crowded();
     let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));

@@ -83,6 +83,7 @@ impl ConfigWatch {
         let found = read.as_ref().map(|bytes| fingerprint(bytes));
         if found.as_ref().is_ok_and(|found| *found == self.taken) {
             self.refused = None;
+            self.metrics.config_is_valid(true);
             self.condition.ok();
             return;
         }
@@ -91,6 +92,7 @@ impl ConfigWatch {
                 self.live.current.store(Arc::new(settings));
                 self.taken = fingerprint;
                 self.refused = None;
+                self.metrics.config_is_valid(true);
                 self.condition.ok();
                 self.metrics.config_reload(Reload::Ok);
                 tracing::info!(file = %self.path.display(), "the config file has changed");
@@ -100,6 +102,7 @@ impl ConfigWatch {
                 if self.refused.as_ref() == Some(&error) {
                     return;
                 }
+                self.metrics.config_is_valid(false);
                 self.metrics.config_reload(Reload::Failed);
                 tracing::error!(error, "the config file cannot be taken; the earlier settings still count");
                 self.condition.degraded(format!("{error}; the earlier settings still count"));

@@ -53,6 +53,7 @@ async fn ready(State(admin): State<Admin>) -> Response {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    admin.metrics.is_ready(admin.conditions.report().0);
     admin.metrics.connections.set(count(admin.connections.count()));
     admin.metrics.body_bytes.set(count(admin.admission.body_bytes()));
     let lost = u64::try_from((admin.log_lines_lost)()).unwrap_or(u64::MAX);

@@ -10,6 +10,8 @@ use std::{
 use prometheus_client::metrics::counter::Counter;
 use rustls::AlertDescription;
 
+use crate::telemetry::Metrics;
+
 /// How often to say that clients do not trust the certificate, while that is so.
 const REPORT_EVERY: Duration = Duration::from_mins(1);
 
@@ -17,14 +19,19 @@ const REPORT_EVERY: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Handshakes {
     failures: Counter,
+    distrust: Counter,
     reported: Mutex<Option<Instant>>,
 }
 
 impl Handshakes {
-    /// Counts with that counter.
+    /// Counts with the counters of these.
     #[must_use]
-    pub const fn counting(failures: Counter) -> Self {
-        Self { failures, reported: Mutex::new(None) }
+    pub fn counting(metrics: &Metrics) -> Self {
+        Self {
+            failures: metrics.handshake_failures.clone(),
+            distrust: metrics.handshake_distrust.clone(),
+            reported: Mutex::new(None),
+        }
     }
 
     /// A handshake has failed. Port scans and health checks by TCP end so too, and are nothing to report each time;
@@ -35,6 +42,7 @@ impl Handshakes {
         if !distrust(error) {
             return;
         }
+        self.distrust.inc();
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.is_none_or(|reported| reported.elapsed() >= REPORT_EVERY) {
             *reported = Some(Instant::now());

@@ -10,7 +10,6 @@ use std::{
 use anyhow::Context;
 use axum::Router;
 use futures_util::FutureExt;
-use prometheus_client::metrics::counter::Counter;
 use rustix::{io::Errno, net::sockopt};
 use rustls::ServerConfig;
 use tokio::{
@@ -20,6 +19,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{Connections, Ending, Handshakes, connection};
+use crate::telemetry::Metrics;
 
 /// How often to say that connections cannot be accepted, while that is so.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -37,10 +37,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// TLS by this configuration, with a counter for the handshakes that fail.
+    /// TLS by this configuration; the handshakes that fail are counted.
     #[must_use]
-    pub fn tls(config: ServerConfig, failures: Counter) -> Self {
-        Self::Tls(TlsAcceptor::from(Arc::new(config)), Arc::new(Handshakes::counting(failures)))
+    pub fn tls(config: ServerConfig, metrics: &Metrics) -> Self {
+        Self::Tls(TlsAcceptor::from(Arc::new(config)), Arc::new(Handshakes::counting(metrics)))
     }
 }
 

@@ -170,8 +170,14 @@ pub struct Metrics {
     bundle_writes: Family<WriteResult, Counter>,
     authority_expiry: Gauge,
     background_restarts: Counter,
+    /// 1 unless what the config file says cannot be taken.
+    config_valid: Gauge,
+    /// 1 while reviews should come here.
+    ready: Gauge,
     /// TLS handshakes that failed.
     pub handshake_failures: Counter,
+    /// TLS handshakes that the client ended because it does not trust the certificate.
+    pub handshake_distrust: Counter,
     /// Connections of clients that are open.
     pub connections: Gauge,
     /// Connections that were ended to make room for others.
@@ -212,7 +218,10 @@ impl Default for Metrics {
             bundle_writes: Family::default(),
             authority_expiry: Gauge::default(),
             background_restarts: Counter::default(),
+            config_valid: Gauge::default(),
+            ready: Gauge::default(),
             handshake_failures: Counter::default(),
+            handshake_distrust: Counter::default(),
             connections: Gauge::default(),
             connections_shed: Counter::default(),
             body_bytes: Gauge::default(),
@@ -260,8 +269,13 @@ impl Metrics {
         registry.register("panics", "Panics while a review was read or decided", self.panics.clone());
         registry.register(
             "tls_handshake_failures",
-            "TLS handshakes that failed; a steady rise means that the API server does not trust the certificate",
+            "TLS handshakes that failed, for whatever reason; health checks by TCP end so too",
             self.handshake_failures.clone(),
+        );
+        registry.register(
+            "tls_distrusted",
+            "TLS handshakes that the client ended because it does not trust the certificate",
+            self.handshake_distrust.clone(),
         );
         registry.register("connections", "Connections of clients that are open", self.connections.clone());
         registry.register(
@@ -280,10 +294,16 @@ impl Metrics {
             "Work beside the reviews that has ended or panicked, and was begun anew",
             self.background_restarts.clone(),
         );
+        registry.register("ready", "Whether reviews should come here, as /readyz says", self.ready.clone());
         registry.register(
             "config_reloads",
             "Changes of the config file, by result",
             self.config_reloads.clone(),
+        );
+        registry.register(
+            "config_valid",
+            "Whether the config file is what counts; 0 while it is refused and earlier settings count",
+            self.config_valid.clone(),
         );
         registry.register("namespaces", "Namespaces known as opted in", self.namespaces.clone());
         registry.register(
@@ -341,6 +361,8 @@ impl Metrics {
 
     /// A counter that is not on the page cannot be compared with its later self.
     fn begin_at_zero(&self) {
+        // Without a file, nothing is refused.
+        self.config_valid.set(1);
         let own = [
             Verdict::Patched,
             Verdict::Unchanged,
@@ -428,6 +450,16 @@ impl Metrics {
     /// Counts a change of the config file.
     pub fn config_reload(&self, result: Reload) {
         self.config_reloads.get_or_create(&ReloadResult { result }).inc();
+    }
+
+    /// Says whether the config file is what counts.
+    pub fn config_is_valid(&self, valid: bool) {
+        self.config_valid.set(valid.into());
+    }
+
+    /// Says whether reviews should come here.
+    pub fn is_ready(&self, ready: bool) {
+        self.ready.set(ready.into());
     }
 
     /// The page.

@@ -18,7 +18,7 @@ async fn rules() -> Vec<Value> {
     rules_of(&[]).await
 }
 
-async fn rules_of(flags: &[&str]) -> Vec<Value> {
+pub(crate) async fn rules_of(flags: &[&str]) -> Vec<Value> {
     let helm = offline(Binary::Helm).await;
     let flags = [&["--set", "metrics.prometheusRule.enabled=true"], flags].concat();
     let rendered = helm.success(&template(&flags)).await.unwrap();
@@ -72,33 +72,56 @@ async fn every_metric_of_an_alert_is_on_the_page() {
             }
         }
     }
-    assert!(named >= 5, "only {named}");
+    assert!(named >= 8, "only {named}");
     fermata.stop().await.unwrap();
 }
 
+/// Where nobody answers, the API server's own counts tell of the Pods.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_counts_pods_that_nobody_was_asked_about() {
-    let named: BTreeSet<String> =
-        rules().await.iter().flat_map(|rule| metrics(rule["expr"].as_str().unwrap())).collect();
-    let counter = "apiserver_admission_webhook_fail_open_count";
-    assert!(named.contains(counter), "{named:?}");
-    let stage = Stage::new(Binary::Helm).await;
-    stage.install("fermata", "fermata", &[]).await;
-    let namespace = stage.opted_in().await;
-    let client = stage.cluster.client().unwrap();
-    let mut number = 0;
-    eventually("the count", async || {
-        number += 1;
-        create(&namespace, &format!("unasked-{number}")).await.map_err(|error| error.to_string())?;
-        let request = ::http::Request::get("/metrics").body(Vec::new()).unwrap();
-        let page = client.request_text(request).await.map_err(|error| error.to_string())?;
-        let line = page
-            .lines()
-            .find(|line| line.starts_with(counter) && line.contains(r#"name="pods.fermata.dev""#));
-        line.map(|_| ()).ok_or_else(|| "no such count".to_owned())
-    })
-    .await;
-    stage.uninstall("fermata", "fermata").await;
+    for (policy, alert, counter, labels) in [
+        (
+            "Ignore",
+            "FermataFailedOpen",
+            "apiserver_admission_webhook_fail_open_count",
+            &[r#"name="pods.fermata.dev""#][..],
+        ),
+        (
+            "Fail",
+            "FermataPodsRefused",
+            "apiserver_admission_webhook_rejection_count",
+            &[r#"name="pods.fermata.dev""#, r#"error_type="calling_webhook_error""#],
+        ),
+    ] {
+        let set = format!("--set=webhook.failurePolicy={policy}");
+        let rules = rules_of(&[&set]).await;
+        let names = ["FermataFailedOpen", "FermataPodsRefused"];
+        let here: Vec<&Value> =
+            rules.iter().filter(|rule| names.contains(&rule["alert"].as_str().unwrap())).collect();
+        assert_eq!((here.len(), here[0]["alert"].as_str()), (1, Some(alert)), "{policy}");
+        let expression = here[0]["expr"].as_str().unwrap();
+        assert_eq!(metrics(expression), BTreeSet::from([counter.to_owned()]));
+        assert!(labels.iter().all(|label| expression.contains(label)), "{expression}");
+
+        let stage = Stage::new(Binary::Helm).await;
+        stage.install("fermata", "fermata", &[&set]).await;
+        let namespace = stage.opted_in().await;
+        let client = stage.cluster.client().unwrap();
+        let mut number = 0;
+        eventually("the count", async || {
+            number += 1;
+            let created = create(&namespace, &format!("unasked-{number}")).await;
+            assert!(created.is_ok() || policy == "Fail", "{created:?}");
+            let request = ::http::Request::get("/metrics").body(Vec::new()).unwrap();
+            let page = client.request_text(request).await.map_err(|error| error.to_string())?;
+            let line = page
+                .lines()
+                .find(|line| line.starts_with(counter) && labels.iter().all(|label| line.contains(label)));
+            line.map(|_| ()).ok_or_else(|| "no such count".to_owned())
+        })
+        .await;
+        stage.uninstall("fermata", "fermata").await;
+    }
 }
 
 /// What lives shortly is renewed shortly before its end, which is no reason for an alert.
@@ -134,7 +157,8 @@ async fn a_certificate_is_late_only_after_its_renewal() {
 /// Every rule is whole: a name, how bad it is, and what to do.
 #[tokio::test]
 async fn every_alert_says_what_to_do() {
-    for rule in rules().await {
+    let strict = rules_of(&["--set", "webhook.failurePolicy=Fail"]).await;
+    for rule in rules().await.into_iter().chain(strict) {
         let alert = rule["alert"].as_str().unwrap();
         assert!(alert.starts_with("Fermata"), "{alert}");
         assert!(["critical", "warning"].contains(&rule["labels"]["severity"].as_str().unwrap()), "{alert}");

@@ -1,14 +1,23 @@
 //! Install, upgrade, rollback, uninstall: Pods are created all along, and in the end nothing is left.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
-use k8s_openapi::api::core::v1::Pod;
+use fermata_test_cluster::assets::Binary;
+use futures_util::TryStreamExt as _;
+use k8s_openapi::api::{
+    admissionregistration::v1::MutatingWebhookConfiguration,
+    apps::v1::Deployment,
+    core::v1::{Pod, Service, ServiceAccount},
+};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams},
 };
 use serde_json::json;
 
@@ -49,6 +58,54 @@ async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
         .await;
+    }
+}
+
+/// When an object was deleted, in the order of all writes to the cluster.
+async fn deletion<K>(api: Api<K>, name: &str, since: &str) -> u64
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned + kube::ResourceExt,
+{
+    let watch = WatchParams::default().fields(&format!("metadata.name={name}")).timeout(30);
+    let mut events = pin!(api.watch(&watch, since).await.unwrap());
+    while let Some(event) = events.try_next().await.unwrap() {
+        if let WatchEvent::Deleted(object) = event {
+            return object.resource_version().unwrap().parse().unwrap();
+        }
+    }
+    panic!("{name} was not deleted");
+}
+
+/// While the configuration is there, API servers ask, and with `Fail` refuse what is not answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_4_removes_the_configuration_before_anything_that_answers() {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
+        stage.install("fermata", "fermata", &["--set", "webhook.failurePolicy=Fail"]).await;
+        let client = stage.cluster.client().unwrap();
+        let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), "fermata");
+        let services: Api<Service> = Api::namespaced(client.clone(), "fermata");
+        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "fermata");
+        let since =
+            configurations.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+        if binary == Binary::Helm3 {
+            // What the documentation says of it.
+            let words = ["delete", "mutatingwebhookconfiguration", "fermata"];
+            assert!(stage.kubectl(&words).await.status.success());
+        }
+        stage.uninstall("fermata", "fermata").await;
+        let configuration = deletion(configurations, "fermata", &since).await;
+        for (kind, other) in [
+            ("Service", deletion(services, "fermata", &since).await),
+            ("Deployment", deletion(deployments, "fermata", &since).await),
+            ("ServiceAccount", deletion(accounts, "fermata", &since).await),
+        ] {
+            assert!(
+                configuration < other,
+                "{binary:?}: the configuration at {configuration}, the {kind} at {other}"
+            );
+        }
     }
 }
 

@@ -39,6 +39,43 @@ const MISSPELT: &[(&str, &str)] = &[
     ("priorityClass.value=2000000000", "/priorityClass/value"),
     ("metrics.prometheusRule.certificateDays=0", "/metrics/prometheusRule/certificateDays"),
     ("podLabels.team=1", "/podLabels/team"),
+    ("networkPolicy.egressCidrs[0]=anywhere", "/networkPolicy/egressCidrs/0"),
+    // What an API server would drop with a warning, if with any.
+    ("securityContext.readonlyRootFilesystem=true", "'readonlyRootFilesystem'"),
+    ("securityContext.fsGroup=1", "'fsGroup'"),
+    ("securityContext.capabilities.dropped[0]=ALL", "'dropped'"),
+    ("podSecurityContext.runAsUid=1", "'runAsUid'"),
+    ("podSecurityContext.readOnlyRootFilesystem=true", "'readOnlyRootFilesystem'"),
+    ("podSecurityContext.seccompProfile.kind=Localhost", "'kind'"),
+    ("podSecurityContext.appArmorProfile.profile=x", "'profile'"),
+    ("podSecurityContext.seLinuxOptions.name=x", "'name'"),
+    ("podSecurityContext.windowsOptions.user=x", "'user'"),
+    ("podSecurityContext.sysctls[0].key=x", "'key'"),
+    ("tolerations[0].efect=NoSchedule", "'efect'"),
+    ("tolerations[0].operator=Exist", "/tolerations/0/operator"),
+    ("extraEnv[0].valuefrom=x", "'valuefrom'"),
+    ("extraEnv[0].value=1", "/extraEnv/0/value"),
+    ("extraEnv[0].valueFrom.configMapRef.name=x", "'configMapRef'"),
+    ("extraEnv[0].valueFrom.fieldRef.path=x", "'path'"),
+    ("extraEnv[0].valueFrom.resourceFieldRef.container=x", "'container'"),
+    ("extraEnv[0].valueFrom.secretKeyRef.keys=x", "'keys'"),
+    ("extraEnv[0].valueFrom.configMapKeyRef.keys=x", "'keys'"),
+    ("imagePullSecrets[0].secret=x", "'secret'"),
+    ("resources.limit.memory=1Gi", "'limit'"),
+    ("topologySpreadConstraints[0].topologykey=zone", "'topologykey'"),
+    ("topologySpreadConstraints[0].topologyKey=zone", "'maxSkew'"),
+    ("topologySpreadConstraints[0].labelSelector.matchLabel.a=b", "'matchLabel'"),
+    ("affinity.podAntiaffinity.x=y", "'podAntiaffinity'"),
+    ("affinity.nodeAffinity.required.x=y", "'required'"),
+    ("affinity.podAffinity.preferred[0].x=y", "'preferred'"),
+    ("affinity.podAntiAffinity.requiredDuringScheduling[0].x=y", "'requiredDuringScheduling'"),
+    ("networkPolicy.metricsFrom[0].namespaceSelectors.x=y", "'namespaceSelectors'"),
+    ("networkPolicy.metricsFrom[0].podSelector.labels.x=y", "'labels'"),
+    ("networkPolicy.metricsFrom[0].ipBlock.excepts[0]=x", "'excepts'"),
+    ("metrics.serviceMonitor.relabelings[0].source_labels[0]=x", "'source_labels'"),
+    ("metrics.serviceMonitor.metricRelabelings[0].target=x", "'target'"),
+    ("metrics.podMonitor.relabelings[0].source_labels[0]=x", "'source_labels'"),
+    ("metrics.podMonitor.metricRelabelings[0].target=x", "'target'"),
 ];
 
 /// Values that contradict each other, and words of the answer.
@@ -61,6 +98,8 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["tls.mode=certManager", "tls.selfSigned.certificateLifetime=1h"],
         &["tls.selfSigned has settings", "leave them out"],
     ),
+    (&["tls.selfSigned.authorityLifetime=3651d"], &["takes no 3651d", "from 4s to 3650d"]),
+    (&["tls.selfSigned.certificateLifetime=3s"], &["takes no 3s", "from 4s to 3650d"]),
     (&["tls.certManager.issuerRef.name=x"], &["tls.mode is selfSigned", "use tls.mode certManager"]),
     (
         &["tls.mode=certManager", "tls.certManager.issuerRef.kind=ClusterIssuer"],
@@ -73,6 +112,9 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
     (&["podDisruptionBudget.maxUnavailable=0"], &["could ever be drained", "use maxUnavailable 1"]),
     (&["podDisruptionBudget.minAvailable=2"], &["lets none of 2 replicas go"]),
     (&["podDisruptionBudget.minAvailable=100%"], &["lets none of 2 replicas go"]),
+    (&["podDisruptionBudget.minAvailable=51%"], &["lets none of 2 replicas go"]),
+    (&["podDisruptionBudget.minAvailable=81%", "replicas=5"], &["lets none of 5 replicas go"]),
+    (&["podDisruptionBudget.minAvailable=1%", "replicas=1"], &["lets none of 1 replicas go"]),
     (&["priorityClass.create=true", "priorityClassName=high"], &["names high", "use one of the two"]),
     (&["serviceAccount.create=false"], &["set serviceAccount.name"]),
     (
@@ -90,8 +132,20 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["podLabels names app.kubernetes.io/name", "a label of your own"],
     ),
     (
+        &["commonLabels.app\\.kubernetes\\.io/name=x"],
+        &["commonLabels names app.kubernetes.io/name", "leave it out"],
+    ),
+    (
         &["commonLabels.app\\.kubernetes\\.io/instance=x"],
         &["commonLabels names app.kubernetes.io/instance", "leave it out"],
+    ),
+    (
+        &["commonLabels.app\\.kubernetes\\.io/component=x"],
+        &["commonLabels names app.kubernetes.io/component", "leave it out"],
+    ),
+    (
+        &["commonLabels.fermata\\.dev/inject=enabled"],
+        &["commonLabels names fermata.dev/inject", "leave it out"],
     ),
     (&["extraEnv[0].name=POD_NAMESPACE"], &["extraEnv names POD_NAMESPACE", "leave it out"]),
     (&["extraArgs[0]=--listen=:9443"], &["extraArgs names --listen", "use hostNetwork.port"]),
@@ -99,6 +153,31 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
     (
         &["tls.mode=certManager", "webhook.annotations.cert-manager\\.io/inject-ca-from=a/b"],
         &["webhook.annotations names cert-manager.io/inject-ca-from", "leave it out"],
+    ),
+    (
+        &["tls.mode=certManager", "webhook.annotations.cert-manager\\.io/inject-ca-from-secret=a/b"],
+        &["webhook.annotations names cert-manager.io/inject-ca-from-secret", "leave it out"],
+    ),
+    (
+        &["webhook.annotations.cert-manager\\.io/inject-ca-from=a/b"],
+        &["tls.mode selfSigned that comes from the replicas", "or use tls.mode certManager"],
+    ),
+    (
+        &[
+            "tls.mode=files",
+            "tls.secretName=x",
+            "tls.caBundle=-----BEGIN CERTIFICATE-----",
+            "webhook.annotations.cert-manager\\.io/inject-apiserver-ca=yes",
+        ],
+        &["tls.mode files that comes from tls.caBundle", "leave it out"],
+    ),
+    (
+        &["tls.mode=certManager", "tls.certManager.duration=24h"],
+        &["24h is no longer than tls.certManager.renewBefore 720h", "set a shorter renewBefore"],
+    ),
+    (
+        &["tls.mode=certManager", "tls.certManager.renewBefore=2160h"],
+        &["2160h is no longer than", "tls.certManager.renewBefore="],
     ),
 ];
 

@@ -30,6 +30,25 @@ async fn a_second_release_is_refused() {
     }
 }
 
+/// Helm says of it only that it is not its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authority_that_was_left_is_named_with_the_way_out() {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
+        stage.kubectl(&["create", "namespace", "fermata"]).await;
+        let words = ["--namespace=fermata", "create", "secret", "generic", "fermata-authority"];
+        assert!(stage.kubectl(&words).await.status.success());
+        let words = ["install", "fermata", CHART, "--namespace", "fermata"];
+        let answer = stage.helm.refusal(&words).await.unwrap();
+        let way_out = "kubectl --namespace fermata delete secret fermata-authority";
+        assert!(answer.contains(way_out), "{answer}");
+        let words: Vec<&str> = way_out.split(' ').skip(1).collect();
+        assert!(stage.kubectl(&words).await.status.success());
+        stage.install("fermata", "fermata", &[]).await;
+        stage.uninstall("fermata", "fermata").await;
+    }
+}
+
 /// Where Helm is blind: a second one stands beside the first, and Pods are created.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_one_that_nobody_could_refuse_stands_beside_the_first() {

@@ -16,7 +16,9 @@ pub(crate) const EVERYTHING: &[&str] = &[
     "--set",
     "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,networkPolicy.enabled=true",
     "--set",
-    "priorityClass.create=true,networkPolicy.apiServerCidrs={192.0.2.0/24},commonLabels.team=platform",
+    "priorityClass.create=true,networkPolicy.apiServerCidrs={192.0.2.0/24},networkPolicy.egressCidrs={192.0.2.0/24}",
+    "--set",
+    "commonLabels.team=platform",
 ];
 
 /// Options of `container`, which is what a list of arguments is.
@@ -333,6 +335,81 @@ async fn what_is_given_for_scheduling_arrives() {
     assert_eq!(pods["securityContext"].get("runAsUser"), None);
     let budget = &only(&objects, "PodDisruptionBudget")["spec"];
     assert_eq!((&budget["minAvailable"], budget.get("maxUnavailable")), (&json!(1), None));
+}
+
+/// YAML in which a key is there twice is taken by Helm and refused by what people put behind it.
+fn once(yaml: &str) -> Result<(), String> {
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::Error };
+    serde_saphyr::from_multiple_with_options::<Value>(yaml, options)
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn the_more_specific_label_wins_and_no_key_is_there_twice() {
+    assert!(once("a: 1\nb: { c: 1, c: 2 }\n").is_err());
+    let values = json!({
+        "commonLabels": { "team": "platform", "tier": "infrastructure" },
+        "podLabels": { "team": "pods" },
+        "podAnnotations": { "kubectl.kubernetes.io/default-container": "sidecar", "team": "pods" },
+        "metrics": {
+            "serviceMonitor": { "enabled": true, "labels": { "team": "monitors", "app.kubernetes.io/part-of": "monitoring" } },
+            "prometheusRule": {
+                "enabled": true,
+                "labels": { "team": "rules", "helm.sh/chart": "" },
+                "alertLabels": { "severity": "page", "team": "alerts" },
+            },
+        },
+        "networkPolicy": { "enabled": true },
+        "priorityClass": { "create": true },
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.json");
+    std::fs::write(&file, values.to_string()).unwrap();
+    let pod_monitor = "metrics.serviceMonitor.enabled=false,metrics.podMonitor.enabled=true,metrics.podMonitor.labels.team=monitors";
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        for set in ["replicas=3", "tls.mode=certManager", "webhook.failurePolicy=Fail", pod_monitor] {
+            let text =
+                helm.success(&template(&["--values", file.to_str().unwrap(), "--set", set])).await.unwrap();
+            assert_eq!(once(&text), Ok(()), "{text}");
+            let objects = objects(&text);
+            let deployment = only(&objects, "Deployment");
+            assert_eq!(labels(deployment)["team"], "platform");
+            let pods = &deployment["spec"]["template"];
+            assert_eq!((&*labels(pods)["team"], &*labels(pods)["tier"]), ("pods", "infrastructure"));
+            assert_eq!(pods["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"], "sidecar");
+            // What selects is the chart's own.
+            for (key, value) in deployment["spec"]["selector"]["matchLabels"].as_object().unwrap() {
+                assert_eq!(labels(pods)[key], value.as_str().unwrap());
+            }
+            let monitor = if set == pod_monitor { "PodMonitor" } else { "ServiceMonitor" };
+            assert_eq!(labels(only(&objects, monitor))["team"], "monitors");
+            let rule = only(&objects, "PrometheusRule");
+            assert_eq!((&*labels(rule)["team"], &*labels(rule)["helm.sh/chart"]), ("rules", ""));
+            for alert in rule["spec"]["groups"][0]["rules"].as_array().unwrap() {
+                assert_eq!(alert["labels"], json!({ "severity": "page", "team": "alerts" }));
+            }
+        }
+    }
+}
+
+/// Reviews may come through a tunnel, whose ends are not where API servers are.
+#[tokio::test]
+async fn who_calls_and_who_is_called_are_two_networks() {
+    let helm = offline(HELMS[0]).await;
+    let policy = async |settings: &str| {
+        let set = format!("networkPolicy.enabled=true{settings}");
+        let objects = rendered(&helm, &["--set", &set]).await;
+        let spec = &only(&objects, "NetworkPolicy")["spec"];
+        (spec["ingress"][0]["from"].clone(), spec["egress"][0]["to"].clone())
+    };
+    let block = |cidr: &str| json!([{ "ipBlock": { "cidr": cidr } }]);
+    assert_eq!(policy("").await, (Value::Null, Value::Null));
+    let agents = ",networkPolicy.apiServerCidrs={10.0.0.0/8}";
+    assert_eq!(policy(agents).await, (block("10.0.0.0/8"), Value::Null));
+    let servers = ",networkPolicy.egressCidrs={192.0.2.0/24}";
+    assert_eq!(policy(servers).await, (Value::Null, block("192.0.2.0/24")));
 }
 
 #[tokio::test]

@@ -22,8 +22,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::stage::{HELMS, Stage, create, eventually};
 
-/// What Fermata's container would be started with, on ports of this machine.
-async fn start(stage: &Stage, scratch: &Scratch) -> Fermata {
+/// What Fermata's container would be started with, on ports of this machine. Where that mounts a certificate, it is in the
+/// folder.
+pub(crate) async fn start(stage: &Stage, scratch: &Scratch) -> Fermata {
     let client = stage.cluster.client().unwrap();
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "fermata");
     let pods = deployments.get("fermata").await.unwrap().spec.unwrap().template.spec.unwrap();
@@ -56,6 +57,10 @@ async fn start(stage: &Stage, scratch: &Scratch) -> Fermata {
             "--listen" => format!("--listen=127.0.0.1:{}", ports.webhook),
             "--admin-listen" => format!("--admin-listen=127.0.0.1:{}", ports.admin),
             "--config" => format!("--config={}", config.display()),
+            option @ ("--tls-cert" | "--tls-key") => {
+                let ending = if option == "--tls-cert" { "crt" } else { "key" };
+                format!("{option}={}", scratch.path().join("tls").with_extension(ending).display())
+            }
             _ => argument.clone(),
         };
         Launch {

@@ -34,6 +34,7 @@ fn a_bad_file_keeps_the_old_settings_and_says_so() {
     fs::write(&path, "defaults: { drain: 20s }").unwrap();
     let served = serve(path.clone());
     assert_eq!(drained(&served), Some(20));
+    assert_eq!(served.metric("fermata_config_valid"), 1);
 
     let large = vec![b' '; (1 << 20) + 1];
     let bad: [(&[u8], &str); 5] = [
@@ -51,6 +52,7 @@ fn a_bad_file_keeps_the_old_settings_and_says_so() {
         let (ready, page) = ready(served.admin);
         assert!(ready && page.contains("[-]config degraded: "), "{page}");
         assert_eq!(served.metric("fermata_config_reloads_total{result=\"failed\"}"), count, "{reason}");
+        assert_eq!(served.metric("fermata_config_valid"), 0, "{reason}");
         assert_eq!(drained(&served), Some(20), "{reason}");
     }
     fs::remove_file(&path).unwrap();
@@ -63,7 +65,8 @@ fn a_bad_file_keeps_the_old_settings_and_says_so() {
     fs::write(path.with_extension("new"), "defaults: { drain: 25 }").unwrap();
     fs::rename(path.with_extension("new"), &path).unwrap();
     eventually("a good file counts", || drained(&served) == Some(25));
-    assert!(ready(served.admin).1.contains("[+]config ok"));
+    eventually("it is well", || ready(served.admin).1.contains("[+]config ok"));
+    assert_eq!(served.metric("fermata_config_valid"), 1);
     assert_eq!(served.metric("fermata_config_reloads_total{result=\"ok\"}"), 1);
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     client::{Client, SetAtEnd, eventually, head, request},
-    fixture::ready,
+    fixture::{metric, ready},
     process::Process,
     reviews::{drain, plain},
 };
@@ -20,10 +20,12 @@ fn without_a_cluster_it_serves_and_says_so() {
     let (ready, page) = ready(process.admin);
     assert!(ready, "{page}");
     assert!(page.contains("namespaces not watched: no cluster"), "{page}");
+    assert_eq!(metric(process.admin, "fermata_ready"), 1);
     assert_eq!(Client::plain(process.admin).unwrap().get("/livez").unwrap().status, 200);
     assert_eq!(drain(&process.client().review(&plain()).unwrap()), Some(15));
     process.signal("INT");
     eventually("it is not ready", || !crate::fixture::ready(process.admin).0);
+    assert_eq!(metric(process.admin, "fermata_ready"), 0);
     process.signal("INT");
     assert_eq!(process.exit().code(), Some(130));
 }

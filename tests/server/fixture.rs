@@ -60,7 +60,7 @@ impl Setup {
             (Listener::bind(any, "--listen").unwrap(), Listener::bind(any, "--admin-listen").unwrap())
         });
         let (address, admin_address) = (reviews.address(), admin.address());
-        let transport = Transport::tls(config, self.metrics.handshake_failures.clone());
+        let transport = Transport::tls(config, &self.metrics);
         let pages = Admin {
             conditions: self.conditions,
             metrics: self.metrics,

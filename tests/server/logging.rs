@@ -5,6 +5,7 @@ use rustls::{ClientConnection, pki_types::ServerName};
 use crate::{
     certificates::Authority,
     client::{Client, Trust, eventually, tcp},
+    fixture::metric,
     process::Process,
     reviews::{drain, plain},
 };
@@ -47,10 +48,14 @@ fn a_client_without_trust_is_reported_once_and_not_at_every_handshake() {
         let mut session = ClientConnection::new(stranger.0.clone(), name).unwrap();
         assert!(session.complete_io(&mut tcp).is_err());
     }
+    // Health checks by TCP are no distrust.
+    for _ in 0..3 {
+        drop(tcp(process.address).unwrap());
+    }
     eventually("the handshakes are counted", || {
-        let page = Client::plain(process.admin).unwrap().get("/metrics").unwrap();
-        page.text().contains("fermata_tls_handshake_failures_total 5\n")
+        metric(process.admin, "fermata_tls_handshake_failures_total") == 8
     });
+    assert_eq!(metric(process.admin, "fermata_tls_distrusted_total"), 5);
     process.signal("TERM");
     assert_eq!(process.exit().code(), Some(0));
     let lines: Vec<String> = lines.map(Result::unwrap).collect();

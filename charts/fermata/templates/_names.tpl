@@ -40,6 +40,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
+{{/* The same, with labels of an object's own in a list behind the context. */}}
+{{- define "fermata.labelsWith" -}}
+{{- include "fermata.over" (list (include "fermata.labels" (index . 0) | fromYaml) (index . 1)) -}}
+{{- end -}}
+
+{{/* Two maps as one, of which the second wins: a key that is there twice is no YAML to many a tool. */}}
+{{- define "fermata.over" -}}
+{{- $all := deepCopy (index . 0) -}}
+{{- range $key, $value := index . 1 -}}{{- $_ := set $all $key $value -}}{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{- define "fermata.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "fermata.fullname" .) -}}
 {{- end -}}
