@@ -92,7 +92,8 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
                 }
                 None => None,
             };
-            let handshake = handshake::handshake(target, cluster_ip(found.as_ref())).await;
+            let is_inside = reached.own_namespace.is_some();
+            let handshake = handshake::handshake(target, cluster_ip(found.as_ref()), is_inside).await;
             (found, handshake)
         },
         async {
