@@ -19,7 +19,6 @@ use kube::Client;
 use tokio::time::Instant;
 
 pub(crate) use lookup::is_label;
-pub(crate) use reach::runs_in_cluster;
 pub use reach::{ReachError, Reached, client, command_line_client};
 pub use sight::Sight;
 

@@ -41,7 +41,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Checks an installation.
 pub(super) fn run(options: &CheckOptions) -> anyhow::Result<Exit> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
-    let findings = runtime.block_on(findings(options))?;
+    let findings = runtime.block_on(findings(options));
+    // A name server that does not answer holds up nobody: what asks it cannot be stopped, and is no longer waited for.
+    runtime.shutdown_background();
+    let findings = findings?;
     match options.output {
         CheckFormat::Text => {
             let drawn = text::draw(&findings, Screen::of_environment(), options.quiet);

@@ -110,8 +110,8 @@ fn in_cluster() -> Result<Option<(Config, String)>, ReachError> {
     Ok(Some((config, namespace)))
 }
 
-/// Whether this is a Pod, where the names of Services resolve and their addresses lead to them.
-pub(crate) fn runs_in_cluster() -> bool {
+/// Whether this is a Pod. Of which cluster is another question: it may have been told of a second one.
+fn runs_in_cluster() -> bool {
     is_set("KUBERNETES_SERVICE_HOST")
 }
 

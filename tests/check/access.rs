@@ -14,18 +14,22 @@ async fn without_permissions_nothing_is_known_and_nothing_fails() {
     let stage = Stage::new().await;
     let shop = stage.namespace(true).await;
     let kubeconfig = stage.account(shop.name(), &[]).await;
-    let checked = checked(
-        &stage.run_as(&kubeconfig, &["-o", "json", "--probe-namespace", shop.name(), "-n", shop.name()]),
-    );
-    assert_eq!(checked.code, 0);
-    assert_eq!(checked.all("ok"), ["api-reachable", "api-version"]);
-    assert!(checked.all("failed").is_empty() && checked.all("warning").is_empty(), "{checked:#?}");
-    checked.assert("registration-exists", "skipped", "not permitted: list mutatingwebhookconfigurations");
-    checked.assert("pod-patched", "skipped", "cannot create resource \"pods\"");
-    let hint = checked.get("replicas-deployed")["hint"].as_str().unwrap();
+    let unnamed = checked(&stage.run_as(&kubeconfig, &["-o", "json", "-n", shop.name()]));
+    assert_eq!(unnamed.code, 0);
+    assert_eq!(unnamed.all("ok"), ["api-reachable", "api-version"]);
+    assert!(unnamed.all("failed").is_empty() && unnamed.all("warning").is_empty(), "{unnamed:#?}");
+    unnamed.assert("registration-exists", "skipped", "not permitted: list mutatingwebhookconfigurations");
+    unnamed.assert("pod-patched", "skipped", "the opted-in Namespaces are not known");
+    let hint = unnamed.get("replicas-deployed")["hint"].as_str().unwrap();
     assert!(hint.contains("list deployments"), "{hint}");
-    let ran = stage.run_as(&kubeconfig, &["--probe-namespace", shop.name(), "-n", shop.name()]);
+    let ran = stage.run_as(&kubeconfig, &["-n", shop.name()]);
     assert!(ran.stdout.contains("\nNothing is known to be wrong: 2 ok, "), "{}", ran.stdout);
+
+    // Whoever says where wants to know.
+    let words = ["-o", "json", "--probe-namespace", shop.name(), "-n", shop.name()];
+    let named = checked(&stage.run_as(&kubeconfig, &words));
+    assert_eq!((named.code, named.all("failed")), (1, vec!["pod-patched"]));
+    named.assert("pod-patched", "failed", "cannot create resource \"pods\"");
 }
 
 /// What the chart gives to `helm test`.

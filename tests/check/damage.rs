@@ -115,16 +115,16 @@ async fn the_registration_asks_for_the_wrong_things() {
 
     for (change, id, state, part) in [
         (
-            json!({ "namespaceSelector": { "matchLabels": { "team": "a" } } }),
+            json!({ "namespaceSelector": { "matchLabels": { OPT_IN.0: "true" } } }),
             "registration-selectors",
             "failed",
-            "leaves out Namespaces",
+            "leaves out every Namespace",
         ),
         (
-            json!({ "objectSelector": { "matchLabels": { "team": "a" } } }),
+            json!({ "objectSelector": { "matchLabels": { OPT_IN.0: "disabled" } } }),
             "registration-selectors",
             "failed",
-            "leaves out Pods",
+            "leaves out every Pod",
         ),
         (
             json!({ "rules": [{ "apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["deployments"] }] }),
@@ -134,10 +134,11 @@ async fn the_registration_asks_for_the_wrong_things() {
         ),
     ] {
         stage.change("fermata", &change).await;
-        let checked = stage.check_until(&[], |checked| checked.state("pod-patched") == "failed").await;
+        let named = ["--probe-namespace", shop.name()];
+        let checked = stage.check_until(&named, |checked| checked.state("pod-patched") == "failed").await;
         checked.assert(id, state, part);
         checked.assert("pod-patched", "failed", &format!("a Pod in {} is admitted as it was", shop.name()));
-        stage.change("fermata", &json!({ "namespaceSelector": { "matchLabels": { "team": null } }, "objectSelector": { "matchLabels": null } })).await;
+        stage.change("fermata", &json!({ "objectSelector": { "matchLabels": null } })).await;
         stage.change("fermata", &good).await;
         stage.check_until(&[], |checked| checked.state("pod-patched") == "ok").await;
     }
@@ -162,6 +163,10 @@ async fn the_registration_asks_for_the_wrong_things() {
         let checked = stage.check(&[]);
         checked.assert(id, "warning", part);
         assert!(checked.all("failed").is_empty(), "{checked:#?}");
+        let quiet = stage.check(&["-q"]);
+        assert!(quiet.all("ok").is_empty() && quiet.all("skipped").is_empty(), "{quiet:#?}");
+        assert_eq!((quiet.code, quiet.all("warning")), (0, checked.all("warning")));
+        assert_eq!(quiet.document["summary"], checked.document["summary"]);
         stage.change("fermata", &good).await;
     }
 }

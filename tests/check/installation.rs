@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use crate::stage::{Stage, base64};
+use crate::{
+    sandbox::Ran,
+    stage::{Stage, base64, checked},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_is_well_where_all_is_well() {
@@ -37,6 +40,9 @@ async fn all_is_well_where_all_is_well() {
     assert!(ran.stdout.contains("\nFermata is well: "), "{}", ran.stdout);
     assert!(!ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
     assert_eq!(stage.run(&["-q"]).stdout, "");
+    let quiet = stage.check(&["-q"]);
+    assert_eq!((quiet.code, &quiet.document["checks"]), (0, &json!([])));
+    assert!(quiet.document["summary"]["ok"].as_u64().is_some_and(|ok| ok > 10), "{quiet:#?}");
     let ascii = stage
         .sandbox
         .fermata(&["check", "--kubeconfig", stage.cluster.kubeconfig_path().to_str().unwrap()])
@@ -65,13 +71,21 @@ async fn a_registered_service_is_judged_by_what_the_api_server_gets() {
     stage.create(&format!("/api/v1/namespaces/{}/services", own.name()), &service).await;
     let target = json!({ "name": "fermata", "namespace": own.name(), "path": "/mutate", "port": port });
     stage.register("fermata", json!({ "service": target, "caBundle": base64(&stage.ca()) })).await;
-    let checked = stage.check_until(&[], |checked| checked.state("pod-patched") == "ok").await;
-    checked.assert("registration-ca-matches", "ok", "the API server has got through");
-    checked.assert("certificate-lifetime", "skipped", "inside the cluster");
-    checked.assert("replicas-reached", "ok", "stands for localhost");
-    checked.assert("replicas-deployed", "failed", own.name());
-    checked.assert("registration-selectors", "warning", own.name());
-    assert_eq!(checked.code, 1);
+    let outside = stage.check_until(&[], |checked| checked.state("pod-patched") == "ok").await;
+    outside.assert("registration-ca-matches", "ok", "the API server has got through");
+    outside.assert("certificate-lifetime", "skipped", "only be called by a Pod of this cluster");
+    outside.assert("replicas-reached", "ok", "stands for localhost");
+    outside.assert("replicas-deployed", "failed", own.name());
+    outside.assert("registration-selectors", "warning", own.name());
+    assert_eq!(outside.code, 1);
+
+    // A Pod of one cluster that has been told of another one must not look for this Service in its own.
+    let kubeconfig = stage.cluster.kubeconfig_path().to_str().unwrap();
+    let mut elsewhere = stage.sandbox.fermata(&["check", "-o", "json", "--kubeconfig", kubeconfig]);
+    let ran = Ran::of(elsewhere.env("KUBERNETES_SERVICE_HOST", "192.0.2.1"));
+    let elsewhere = checked(&ran);
+    elsewhere.assert("registration-ca-matches", "ok", "the API server has got through");
+    elsewhere.assert("certificate-lifetime", "skipped", "only be called by a Pod of this cluster");
 
     // Another namespace than that of the installation.
     let checked = stage.check(&["--namespace", "default"]);

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, base64, labels};
+use crate::stage::{Checked, Stage, base64, labels};
 
 /// How long the controllers may take.
 const BOUND: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ fn replica_labels() -> Value {
 }
 
 /// A Deployment, a Service and a budget, as the chart makes them.
-async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, admin: u16, args: &[&str]) {
+pub(crate) async fn deploy(stage: &Stage, own: &TestNamespace, replicas: u32, admin: u16, args: &[&str]) {
     let selector = json!({ "app.kubernetes.io/name": "fermata", "app.kubernetes.io/instance": "fermata", "app.kubernetes.io/component": "webhook" });
     let deployment = json!({
         "apiVersion": "apps/v1",
@@ -175,6 +175,21 @@ async fn replicas_are_ready_spread_budgeted_and_reached() {
     let stranger = Authority::new("stranger").unwrap();
     stage.merge(&format!("{secrets}/fermata-authority"), &secret(stranger.pem().as_bytes())).await;
     stage.check(&[]).assert("authority-secret", "failed", "caBundle lacks the authority");
+
+    // A new revision that never starts, as nothing here starts it: both of the earlier one go on answering.
+    let image = json!([{ "name": "fermata", "image": "fermata/fermata:broken" }]);
+    let template = json!({ "spec": { "template": { "spec": { "containers": image } } } });
+    stage.merge(&format!("/apis/apps/v1/namespaces/{}/deployments/fermata", own.name()), &template).await;
+    let stuck = |checked: &Checked| {
+        let message = checked.get("replicas-ready")["message"].as_str().unwrap().to_owned();
+        message.starts_with("2 of 2 ready; only 1 of the latest revision; fermata-")
+    };
+    let checked = stage.check_until(&[], stuck).await;
+    assert_eq!(checked.state("replicas-ready"), "warning");
+    let hint = checked.get("replicas-ready")["hint"].as_str().unwrap();
+    assert!(hint.starts_with(&format!("kubectl -n {} describe pod/fermata-", own.name())), "{hint}");
+    let shown = stage.paste(hint);
+    assert!(shown.contains("fermata/fermata:broken"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +241,11 @@ async fn a_replica_says_what_it_makes_of_the_registration() {
     let target = json!({ "name": "fermata", "namespace": own.name(), "path": "/mutate", "port": 443 });
     stage.register("fermata", json!({ "service": target, "caBundle": bundle(&authority) })).await;
     let (certificate, key) = (stage.file("tls.crt"), stage.file("tls.key"));
+    let settings = stage.file("config.yaml");
+    std::fs::write(&settings, "defaults: { drain: 20s }\n").unwrap();
     let flags = [
+        "--config",
+        settings.to_str().unwrap(),
         "--tls-cert",
         certificate.to_str().unwrap(),
         "--tls-key",
@@ -241,6 +260,14 @@ async fn a_replica_says_what_it_makes_of_the_registration() {
     let checked = stage.check_until(&[], |checked| checked.state("replicas-ready") == "ok").await;
     checked.assert("registration-ca-matches", "ok", "the replicas have compared it themselves");
     checked.assert("replicas-enough", "warning", "1 replica");
+
+    // What is refused does not count, and the earlier settings still do.
+    std::fs::write(&settings, "defaults: { drian: 20s }\n").unwrap();
+    let checked = stage.check_until(&[], |checked| checked.state("replicas-ready") == "warning").await;
+    checked.assert("replicas-ready", "warning", "1 of 1 ready; config degraded: ");
+    checked.assert("replicas-ready", "warning", "drian");
+    std::fs::write(&settings, "defaults: { drain: 20s }\n").unwrap();
+    stage.check_until(&[], |checked| checked.state("replicas-ready") == "ok").await;
 
     let stranger = Authority::new("stranger").unwrap();
     stage.change("fermata", &json!({ "clientConfig": { "caBundle": bundle(&stranger) } })).await;

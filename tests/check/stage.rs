@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -198,6 +199,12 @@ impl Stage {
         self.client.request(request).await.unwrap()
     }
 
+    /// Deletes an object of any kind.
+    pub(crate) async fn delete(&self, path: &str) {
+        let request = http::Request::delete(path).body(Vec::new()).unwrap();
+        self.client.request::<Value>(request).await.unwrap();
+    }
+
     /// Runs `check` with the rights of an administrator.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         self.run_as(self.cluster.kubeconfig_path().to_str().unwrap(), arguments)
@@ -224,6 +231,23 @@ impl Stage {
         })
         .await
         .unwrap()
+    }
+
+    /// Does what a way out says: pastes its commands into a shell.
+    pub(crate) fn paste(&self, hint: &str) -> String {
+        let kubectl = self.cluster.kubectl().expect("kubectl among the assets");
+        let commands: Vec<_> = hint.lines().filter(|line| line.starts_with("kubectl ")).collect();
+        assert!(!commands.is_empty(), "nothing to paste: {hint}");
+        let path = format!("{}:{}", kubectl.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let output = Command::new("sh")
+            .args(["-e", "-c", &commands.join("\n")])
+            .env("PATH", path)
+            .env("KUBECONFIG", self.cluster.kubeconfig_path())
+            .env("NO_PROXY", "127.0.0.1")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{hint}\n{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// A kubeconfig of a `ServiceAccount` with these cluster-wide rights, and rights in single namespaces.

@@ -11,9 +11,11 @@ use k8s_openapi::{
         discovery::v1::EndpointSlice,
         policy::v1::PodDisruptionBudget,
     },
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta},
 };
 use serde_json::Value;
+
+use super::selector::selects;
 
 /// Why something is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +67,22 @@ pub(super) struct Facts {
     pub(super) opted_in: Fact<OptedIn>,
     /// What became of a Pod that was created by dry run.
     pub(super) probe: Probe,
+    /// Whether whoever runs this has said where to try it, and so wants to know.
+    pub(super) is_probe_asked_for: bool,
     /// Pods without the status annotation.
     pub(super) coverage: Option<Coverage>,
+}
+
+impl Facts {
+    /// What is registered for Pods, where that is known.
+    pub(super) fn webhook(&self) -> Option<&MutatingWebhook> {
+        self.registrations.as_ref().ok()?.webhook()
+    }
+
+    /// Which Namespaces API servers ask for; all where that is not known.
+    pub(super) fn namespace_selector(&self) -> Option<&LabelSelector> {
+        self.webhook()?.namespace_selector.as_ref()
+    }
 }
 
 /// The API server.
@@ -156,13 +172,35 @@ pub(super) struct OptedIn {
 }
 
 impl OptedIn {
-    /// The names of those whose label counts.
-    pub(super) fn names<'f>(&'f self, own: Option<&'f str>) -> impl Iterator<Item = &'f str> {
+    /// The names of those whose label counts, and that API servers ask for.
+    pub(super) fn names<'f>(
+        &'f self,
+        own: Option<&'f str>,
+        selector: Option<&'f LabelSelector>,
+    ) -> impl Iterator<Item = &'f str> {
+        self.counting(own).filter(move |(_, labels)| selects(selector, labels)).map(|(name, _)| name)
+    }
+
+    /// Those whose label would count, had the registered selector not left them out: names and labels.
+    pub(super) fn left_out<'f>(
+        &'f self,
+        own: Option<&'f str>,
+        selector: Option<&'f LabelSelector>,
+    ) -> impl Iterator<Item = (&'f str, BTreeMap<String, String>)> {
+        self.counting(own).filter(move |(_, labels)| !selects(selector, labels))
+    }
+
+    fn counting<'f>(
+        &'f self,
+        own: Option<&'f str>,
+    ) -> impl Iterator<Item = (&'f str, BTreeMap<String, String>)> {
         self.namespaces
             .iter()
             .filter(|namespace| namespace.deletion_timestamp.is_none())
-            .filter_map(|namespace| namespace.name.as_deref())
-            .filter(move |name| !opt_in::SYSTEM_NAMESPACES.contains(name) && own != Some(*name))
+            .filter_map(|namespace| {
+                Some((namespace.name.as_deref()?, namespace.labels.clone().unwrap_or_default()))
+            })
+            .filter(move |(name, _)| !opt_in::SYSTEM_NAMESPACES.contains(name) && own != Some(*name))
     }
 }
 
@@ -196,6 +234,17 @@ pub(super) enum Probe {
         /// Why.
         message: String,
     },
+}
+
+/// Whether a refusal is about what Fermata did, not about what somebody else wants of Pods: it names the webhook, or
+/// says that the Pod is none any more. A `ValidatingAdmissionPolicy` says 422 as well, and another sentence.
+pub(super) fn blames_fermata(message: &str, webhook: Option<&MutatingWebhook>) -> bool {
+    is_invalid(message) || webhook.is_some_and(|webhook| message.contains(&webhook.name))
+}
+
+/// Whether this is how the API server says that a Pod does not fulfil its own rules.
+pub(super) fn is_invalid(message: &str) -> bool {
+    message.starts_with("Pod \"") && message.contains("\" is invalid: ")
 }
 
 /// A Pod that would have been created.

@@ -25,40 +25,71 @@ pub(super) struct Finding {
     pub(super) state: State,
     /// What was found.
     pub(super) message: String,
-    /// The way out: a command, or a value to set.
+    /// The way out: what to do. Commands stand on lines of their own, so that they can be pasted.
     pub(super) hint: Option<String>,
+    /// Where it was judged, for the test that has seen all such places.
+    #[cfg(test)]
+    pub(super) place: &'static std::panic::Location<'static>,
 }
 
 impl Finding {
     /// All is well.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn ok(check: Check, message: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, message: message.into(), hint: None }
+        Self::new(check, State::Ok, message.into(), None)
     }
 
     /// Something should be otherwise.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn warning(check: Check, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { check, state: State::Warning, message: message.into(), hint: Some(hint.into()) }
+        Self::new(check, State::Warning, message.into(), Some(hint.into()))
     }
 
     /// Something is wrong.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn failed(check: Check, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { check, state: State::Failed, message: message.into(), hint: Some(hint.into()) }
+        Self::new(check, State::Failed, message.into(), Some(hint.into()))
     }
 
     /// Nobody knows, or it does not matter here.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn skipped(check: Check, message: impl Into<String>) -> Self {
-        Self { check, state: State::Skipped, message: message.into(), hint: None }
+        Self::new(check, State::Skipped, message.into(), None)
     }
 
-    /// What is behind it could not be had.
+    /// What is behind it could not be had. What was not permitted, whoever runs this has chosen not to know; an API
+    /// server that does not answer may hide anything.
+    #[cfg_attr(test, track_caller)]
     pub(super) fn unknown(check: Check, gap: &Gap) -> Self {
-        let hint = match gap {
-            Gap::NotPermitted(_) => {
-                Some(format!("permit it, if this is to be known: {} needs {}", check.id(), check.needs()))
-            }
-            Gap::NoAnswer(_) => None,
-        };
-        Self { check, state: State::Skipped, message: gap.to_string(), hint }
+        match gap {
+            Gap::NotPermitted(_) => Self::skipped(check, gap.to_string()).hinting(format!(
+                "permit it, if this is to be known: {} needs {}",
+                check.id(),
+                check.needs()
+            )),
+            Gap::NoAnswer(_) => Self::failed(
+                check,
+                gap.to_string(),
+                "try again; if that stays, see what the API server says of itself:\nkubectl get --raw '/readyz?verbose'",
+            ),
+        }
+    }
+
+    /// The same with a way out.
+    pub(super) fn hinting(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    #[cfg_attr(test, track_caller)]
+    fn new(check: Check, state: State, message: String, hint: Option<String>) -> Self {
+        Self {
+            check,
+            state,
+            message,
+            hint,
+            #[cfg(test)]
+            place: std::panic::Location::caller(),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use super::{
     registered,
 };
 use crate::cluster::Reached;
+use probe::Attempt;
 
 /// How long one question may take: less than connecting may, whose error says less.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -57,6 +58,7 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
     let webhook = registrations.as_ref().ok().and_then(Registrations::webhook);
     let target = webhook.map(|webhook| &webhook.client_config);
     let service = target.and_then(|target| target.service.as_ref());
+    let namespace_selector = webhook.and_then(|webhook| webhook.namespace_selector.as_ref());
     let own_namespace =
         scope.namespace.or(service.map(|service| service.namespace.as_str())).map(str::to_owned);
     let own = own_namespace.as_deref();
@@ -64,20 +66,18 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
         chosen.metadata.labels.as_ref()?.get("app.kubernetes.io/instance").map(String::as_str)
     });
     let selector = registered::selector(instance);
-    let ((deployments, secret), replicas, budgets, (found, handshake), endpoints, probe, coverage) = tokio::join!(
+    let deployments = match own {
+        Some(own) => Some(list::<Deployment>(client, own, &selector).await),
+        None => None,
+    };
+    let known = deployments.as_ref().and_then(|found| found.as_deref().ok()).unwrap_or_default();
+    let attempt = Attempt { named: scope.probe_namespace, webhook, image: registered::image(known) };
+    let (secret, replicas, budgets, (found, handshake), endpoints, probe, coverage) = tokio::join!(
         async {
-            let Some(own) = own else { return (None, None) };
-            let deployments = list::<Deployment>(client, own, &selector).await;
-            let name = deployments.as_ref().ok().and_then(|found| registered::secret(found));
-            let secrets: Api<Secret> = Api::namespaced(client.clone(), own);
-            let secret = match name {
-                Some(name) => {
-                    let secret = ask("get secrets", secrets.get_opt(&name)).await;
-                    Some((name, secret))
-                }
-                None => None,
-            };
-            (Some(deployments), secret)
+            let name = registered::secret(known)?;
+            let secrets: Api<Secret> = Api::namespaced(client.clone(), own?);
+            let secret = ask("get secrets", secrets.get_opt(&name)).await;
+            Some((name, secret))
         },
         async {
             let own = own?;
@@ -92,7 +92,8 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
                 }
                 None => None,
             };
-            let handshake = handshake::handshake(target, cluster_ip(found.as_ref())).await;
+            let is_inside = reached.own_namespace.is_some();
+            let handshake = handshake::handshake(target, cluster_ip(found.as_ref()), is_inside).await;
             (found, handshake)
         },
         async {
@@ -100,10 +101,14 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
             let selector = format!("kubernetes.io/service-name={}", service.name);
             Some(list::<EndpointSlice>(client, &service.namespace, &selector).await)
         },
-        probe::probe(client, scope.probe_namespace, &opted_in, own, webhook),
+        async {
+            let known = opted_in.as_ref().ok();
+            let names = known.into_iter().flat_map(|opted_in| opted_in.names(own, namespace_selector));
+            probe::probe(client, &attempt, names).await
+        },
         async {
             let opted_in = opted_in.as_ref().ok()?;
-            Some(coverage::coverage(client, opted_in, own).await)
+            Some(coverage::coverage(client, opted_in, own, webhook).await)
         },
     );
     Ok(Facts {
@@ -117,6 +122,7 @@ pub(super) async fn gather(reached: &Reached, scope: Scope<'_>) -> Result<Facts,
         endpoints,
         secret,
         probe,
+        is_probe_asked_for: scope.probe_namespace.is_some(),
         coverage,
         own_namespace,
         registrations,

@@ -9,7 +9,11 @@ mod replicas;
 #[cfg(test)]
 mod tests;
 
-use super::{catalogue::Check, facts::Facts, finding::Finding};
+use super::{
+    catalogue::Check,
+    facts::{Facts, Gap},
+    finding::Finding,
+};
 
 /// Judges all facts; the findings come in the order of the catalogue.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
@@ -24,10 +28,19 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
 
 /// What there is to say when the API server does not answer.
 pub(super) fn unreachable(reason: &str) -> Vec<Finding> {
-    let hint = "name another cluster with --context or --kubeconfig, or see what `kubectl version` says";
+    let hint = "name another cluster with --context or --kubeconfig, or see what kubectl makes of this one:\nkubectl version";
     let rest = Check::ALL.iter().filter(|check| **check != Check::ApiReachable);
     let rest = rest.map(|check| Finding::skipped(*check, "not run, because the API server does not answer"));
     std::iter::once(Finding::failed(Check::ApiReachable, reason, hint)).chain(rest).collect()
+}
+
+/// What there is to say of a check that could not be made for the same reason as one before: that there was no answer
+/// is said once.
+fn also_unknown(check: Check, gap: &Gap) -> Finding {
+    match gap {
+        Gap::NotPermitted(_) => Finding::unknown(check, gap),
+        Gap::NoAnswer(_) => Finding::skipped(check, gap.to_string()),
+    }
 }
 
 /// `1 Pod`, `2 Pods`, `2 authorities`.

@@ -47,6 +47,13 @@ pub(super) fn selector(instance: Option<&str>) -> String {
     }
 }
 
+/// The image that the replicas are made from.
+pub(super) fn image(deployments: &[Deployment]) -> Option<String> {
+    let pods = deployments.iter().filter_map(|deployment| deployment.spec.as_ref()?.template.spec.as_ref());
+    let mut containers = pods.flat_map(|pod| &pod.containers);
+    containers.find_map(|container| container.image.clone().filter(|image| !image.is_empty()))
+}
+
 /// The Secret that the replicas share, as their command line names it.
 pub(super) fn secret(deployments: &[Deployment]) -> Option<String> {
     let pods = deployments.iter().filter_map(|deployment| deployment.spec.as_ref()?.template.spec.as_ref());

@@ -56,7 +56,10 @@ fn one(out: &mut String, finding: &Finding, screen: Screen) {
     if let Some(hint) = &finding.hint {
         let arrow = if screen.unicode { "→" } else { "->" };
         let inner = INDENT + arrow.chars().count() + 1;
-        for (index, line) in wrap(hint, screen.width - inner).into_iter().enumerate() {
+        let broken = |line: &str| {
+            if is_command(line) { vec![line.to_owned()] } else { wrap(line, screen.width - inner) }
+        };
+        for (index, line) in hint.lines().flat_map(broken).enumerate() {
             let lead = if index == 0 { format!("{:INDENT$}{arrow} ", "") } else { " ".repeat(inner) };
             let _ = writeln!(out, "{lead}{line}");
         }
@@ -95,6 +98,11 @@ pub(super) fn summary(summary: &Summary) -> String {
         }
     }
     line
+}
+
+/// Whether a line of a way out is to be pasted, for which it must stay whole.
+pub(super) fn is_command(line: &str) -> bool {
+    ["kubectl ", "helm "].iter().any(|program| line.starts_with(program))
 }
 
 /// Breaks a text between words. A word that is longer than a line, such as a URL, stays whole.
@@ -175,6 +183,26 @@ FAIL a MutatingWebhookConfiguration registers Fermata  [registration-exists]
       nothing is there
       -> helm install
 "
+        );
+    }
+
+    #[test]
+    fn commands_stay_whole_so_that_they_can_be_pasted() {
+        let command = "kubectl -n shop rollout restart deployment/checkout deployment/cart deployment/payment deployment/web";
+        let hint = format!(
+            "what is older than the label has to be made anew, which takes no more than this:\n{command}"
+        );
+        let findings = [Finding::warning(Check::PodsCovered, "", hint)];
+        let drawn = draw(&findings, Screen { width: 60, unicode: true }, true);
+        let drawn = anstream::adapter::strip_str(&drawn).to_string();
+        let lines: Vec<_> = drawn.lines().skip(2).map(str::trim_start).collect();
+        assert_eq!(
+            lines,
+            [
+                "→ what is older than the label has to be made anew,",
+                "which takes no more than this:",
+                command
+            ]
         );
     }
 

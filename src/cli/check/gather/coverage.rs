@@ -9,12 +9,18 @@ use fermata_core::{
 };
 use futures_util::{StreamExt, stream};
 use hyper::Request;
+use k8s_openapi::{
+    api::admissionregistration::v1::MutatingWebhook, apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::Client;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::ask;
-use crate::cli::check::facts::{Coverage, Fact, Missed, OptedIn};
+use crate::cli::check::{
+    facts::{Coverage, Fact, Missed, OptedIn},
+    selector::selects,
+};
 
 /// How many Namespaces are looked at.
 const NAMESPACES: usize = 100;
@@ -32,14 +38,21 @@ const PODS: usize = 2000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Looks at the Pods of all opted-in Namespaces.
-pub(super) async fn coverage(client: &Client, opted_in: &OptedIn, own: Option<&str>) -> Coverage {
+pub(super) async fn coverage(
+    client: &Client,
+    opted_in: &OptedIn,
+    own: Option<&str>,
+    webhook: Option<&MutatingWebhook>,
+) -> Coverage {
     let deadline = Instant::now() + PATIENCE;
-    let names: Vec<&str> = opted_in.names(own).collect();
+    let selector = webhook.and_then(|webhook| webhook.namespace_selector.as_ref());
+    let names: Vec<&str> = opted_in.names(own, selector).collect();
+    let selector = webhook.and_then(|webhook| webhook.object_selector.as_ref());
     let mut coverage =
         Coverage { truncated: opted_in.truncated || names.len() > NAMESPACES, ..Coverage::default() };
     let mut seen = stream::iter(names.into_iter().take(NAMESPACES))
         .map(|namespace| async move {
-            let looked = timeout_at(deadline, look(client, namespace, own)).await;
+            let looked = timeout_at(deadline, look(client, namespace, own, selector)).await;
             (namespace, looked)
         })
         .buffered(AT_ONCE);
@@ -58,7 +71,12 @@ pub(super) async fn coverage(client: &Client, opted_in: &OptedIn, own: Option<&s
 }
 
 /// Looks at the Pods of one Namespace, page by page.
-async fn look(client: &Client, namespace: &str, own: Option<&str>) -> Fact<Coverage> {
+async fn look(
+    client: &Client,
+    namespace: &str,
+    own: Option<&str>,
+    selector: Option<&LabelSelector>,
+) -> Fact<Coverage> {
     let mut coverage = Coverage::default();
     let mut token = String::new();
     let mut listed = 0;
@@ -78,7 +96,7 @@ async fn look(client: &Client, namespace: &str, own: Option<&str>) -> Fact<Cover
         let page = ask(&format!("list pods in {namespace}"), question).await?;
         for pod in page["items"].as_array().into_iter().flatten() {
             listed += 1;
-            match judge(pod, namespace, own) {
+            match judge(pod, namespace, own, selector) {
                 Seen::Aside => {}
                 Seen::Covered => coverage.looked_at += 1,
                 Seen::Missed(missed) => {
@@ -109,8 +127,8 @@ enum Seen {
     Missed(Missed),
 }
 
-/// Judges by the rules of admission themselves whether the Pod takes part.
-fn judge(object: &Value, namespace: &str, own: Option<&str>) -> Seen {
+/// Judges by what is registered, and by the rules of admission themselves, whether the Pod takes part.
+fn judge(object: &Value, namespace: &str, own: Option<&str>, selector: Option<&LabelSelector>) -> Seen {
     if !object["metadata"]["deletionTimestamp"].is_null() {
         return Seen::Aside;
     }
@@ -118,6 +136,10 @@ fn judge(object: &Value, namespace: &str, own: Option<&str>) -> Seen {
     let Ok(pod) = Pod::parse(&bytes) else { return Seen::Aside };
     if pod.status().is_some() {
         return Seen::Covered;
+    }
+    let labels = serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
+    if !selects(selector, &labels) {
+        return Seen::Aside;
     }
     let cluster = ClusterSettings::default();
     let settings = Settings {
@@ -196,9 +218,19 @@ mod tests {
             ),
             (pod(|pod| pod["metadata"]["ownerReferences"] = owner("Custom", "x")), missed(None)),
         ] {
-            assert_eq!(judge(&pod, "shop", Some("fermata")), expected, "{pod}");
+            assert_eq!(judge(&pod, "shop", Some("fermata"), None), expected, "{pod}");
         }
-        assert_eq!(judge(&pod(|_| {}), "kube-system", None), Seen::Aside);
-        assert_eq!(judge(&pod(|_| {}), "fermata", Some("fermata")), Seen::Aside);
+        assert_eq!(judge(&pod(|_| {}), "kube-system", None, None), Seen::Aside);
+        assert_eq!(judge(&pod(|_| {}), "fermata", Some("fermata"), None), Seen::Aside);
+    }
+
+    #[test]
+    fn pods_that_the_registered_selector_leaves_out_are_not_missed() {
+        let selector = serde_json::from_value(json!({ "matchLabels": { "team": "a" } })).unwrap();
+        let labelled = pod(|pod| pod["metadata"]["labels"] = json!({ "team": "a" }));
+        for (pod, aside) in [(pod(|_| {}), true), (labelled, false)] {
+            let seen = judge(&pod, "shop", None, Some(&selector));
+            assert_eq!(seen == Seen::Aside, aside, "{pod}: {seen:?}");
+        }
     }
 }

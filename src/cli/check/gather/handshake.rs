@@ -14,7 +14,7 @@ use rustls::{
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::{cli::check::facts::Handshake, cluster::runs_in_cluster, tls};
+use crate::{cli::check::facts::Handshake, tls};
 
 /// How long it may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,19 +30,21 @@ struct Target {
 
 /// Calls what is registered.
 ///
-/// The name of a Service and its address mean something inside the cluster alone. Elsewhere the same address may be
-/// another machine's, so that is not tried. API servers do not ask a name server for a Service's address but take the
-/// `clusterIP` of the Service itself, given here; where that is not known, its name has to do.
+/// The name of a Service and its address mean something inside the cluster alone. Elsewhere, which may be a Pod of
+/// another cluster, the same address may be another machine's, so that is not tried. API servers do not ask a name
+/// server for a Service's address but take the `clusterIP` of the Service itself, given here; where that is not known,
+/// its name has to do.
 pub(super) async fn handshake(
     registered: Option<&WebhookClientConfig>,
     cluster_ip: Option<String>,
+    is_inside: bool,
 ) -> Handshake {
     let Some(registered) = registered else {
         return Handshake::NotTried("nothing is registered".to_owned());
     };
     let target = if let Some(service) = &registered.service {
-        if !runs_in_cluster() {
-            return Handshake::NotTried("the Service can only be called inside the cluster".to_owned());
+        if !is_inside {
+            return Handshake::NotTried("the Service can only be called by a Pod of this cluster".to_owned());
         }
         let port = service.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(443);
         Target { host: format!("{}.{}.svc", service.name, service.namespace), address: cluster_ip, port }

@@ -14,13 +14,15 @@ use super::{
 use crate::cli::check::{
     catalogue::Check,
     certificate::verdict,
-    facts::{Admitted, Facts, Handshake, Probe, Registrations, asks_for_pods},
-    finding::Finding,
-    selector::{labels, selects},
+    facts::{Admitted, Facts, Handshake, Probe, asks_for_pods, blames_fermata, is_invalid},
+    finding::{Finding, State},
+    selector::{labels, selects, taken},
 };
 use crate::tls::registration::Verdict;
 
 const CHECK: Check = Check::PodPatched;
+
+const ANOTHER: &str = "--probe-namespace names another Namespace to try one in";
 
 /// What the webhook has written on a Pod.
 pub(super) fn status(pod: &Value) -> Option<Value> {
@@ -34,61 +36,77 @@ pub(super) fn version(probe: &Probe) -> Option<String> {
 }
 
 pub(super) fn judge(facts: &Facts) -> Finding {
-    let webhook = facts.registrations.as_ref().ok().and_then(Registrations::webhook);
+    let finding = tried(facts);
+    if facts.is_probe_asked_for && finding.state == State::Skipped {
+        let message = format!("it could not be tried: {}", finding.message);
+        return Finding::failed(CHECK, message, finding.hint.unwrap_or_else(|| ANOTHER.to_owned()));
+    }
+    finding
+}
+
+fn tried(facts: &Facts) -> Finding {
     match &facts.probe {
-        Probe::NoNamespace => Finding {
-            hint: Some("--probe-namespace names a Namespace to try one in".to_owned()),
-            ..Finding::skipped(CHECK, "no opted-in Namespace is known")
-        },
-        Probe::NotPermitted { namespaces, reason } => Finding {
-            hint: Some(format!(
-                "permit create of pods in an opted-in Namespace, and name it with --probe-namespace; or tell by hand: kubectl -n {} run probe --image=probe --dry-run=server -o yaml",
-                namespaces.first().map_or("NAMESPACE", String::as_str)
-            )),
-            ..Finding::skipped(
-                CHECK,
-                format!("not permitted in {}: {reason}", few(namespaces.iter().map(String::as_str))),
-            )
-        },
+        Probe::NoNamespace => nowhere(facts),
+        Probe::NotPermitted { namespaces, reason } => Finding::skipped(
+            CHECK,
+            format!("not permitted in {}: {reason}", few(namespaces.iter().map(String::as_str))),
+        )
+        .hinting(format!(
+            "permit create of pods in an opted-in Namespace, and name it with --probe-namespace; or let somebody look who may:\nkubectl -n {} run probe --image=probe --dry-run=server -o yaml",
+            namespaces.first().map_or("NAMESPACE", String::as_str)
+        )),
         Probe::NoAnswer { namespace, error } => Finding::failed(
             CHECK,
             format!("a Pod in {namespace} got no answer: {error}"),
-            "another webhook may hang: kubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations",
+            "another webhook may hang:\nkubectl get mutatingwebhookconfigurations,validatingwebhookconfigurations",
         ),
-        Probe::Refused { namespace, code, message } => refused(webhook, namespace, *code, message),
+        Probe::Refused { namespace, code, message } => refused(facts.webhook(), namespace, *code, message),
         Probe::Admitted(admitted) => match status(&admitted.pod) {
             Some(status) => patched(admitted, &status),
-            None => unpatched(facts, webhook, admitted),
+            None => unpatched(facts, facts.webhook(), admitted),
         },
     }
 }
 
+fn nowhere(facts: &Facts) -> Finding {
+    let own = facts.own_namespace.as_deref();
+    let opted_in = facts.opted_in.as_ref().ok();
+    let left_out = opted_in.into_iter().flat_map(|known| known.left_out(own, facts.namespace_selector()));
+    let left_out: Vec<_> = left_out.map(|(name, _)| name).collect();
+    let reason = match (&facts.opted_in, left_out.as_slice()) {
+        (Err(_), _) => "the opted-in Namespaces are not known".to_owned(),
+        (Ok(_), []) => "no opted-in Namespace takes part".to_owned(),
+        (Ok(_), names) => {
+            format!("the registered namespaceSelector leaves out {}", few(names.iter().copied()))
+        }
+    };
+    Finding::skipped(CHECK, reason).hinting("--probe-namespace names a Namespace to try one in")
+}
+
 /// The Pod fits widely, so a refusal is either Fermata's fault or somebody's policy, which says nothing about it.
 fn refused(webhook: Option<&MutatingWebhook>, namespace: &str, code: u16, message: &str) -> Finding {
-    if webhook.is_some_and(|webhook| message.contains(&webhook.name)) {
-        let way_out = if message.contains("failed calling webhook") {
-            "failurePolicy: Fail refuses Pods while no webhook answers; what replicas-ready and registration-ca-matches say is why it does not"
-        } else {
-            "onInvalid: deny refuses Pods whose annotations hold a mistake; see the annotations of the Namespace"
-        };
-        return Finding::failed(CHECK, format!("refused in {namespace}: {message}"), way_out);
-    }
-    if code == 422 {
+    if is_invalid(message) {
         return Finding::failed(
             CHECK,
             format!("the Pod is not valid in {namespace} as it was changed: {message}"),
             "this may be a fault of Fermata or of another mutating webhook; please report it with the Namespace's annotations",
         );
     }
-    let another = "--probe-namespace names another Namespace to try one in";
+    if blames_fermata(message, webhook) {
+        let way_out = if message.contains("failed calling webhook") {
+            "failurePolicy: Fail refuses Pods while no webhook answers; what replicas-ready and registration-ca-matches say is why it does not".to_owned()
+        } else {
+            format!(
+                "onInvalid: deny refuses Pods whose annotations hold a mistake; see the annotations of the Namespace:\nkubectl get namespace {namespace} -o yaml"
+            )
+        };
+        return Finding::failed(CHECK, format!("refused in {namespace}: {message}"), way_out);
+    }
     // A Namespace that is not there, or was made a moment ago and gets its ServiceAccount in the next.
     if code == 404 || message.contains("error looking up service account") {
-        return Finding::failed(CHECK, format!("no Pod can be created in {namespace}: {message}"), another);
+        return Finding::failed(CHECK, format!("no Pod can be created in {namespace}: {message}"), ANOTHER);
     }
-    Finding {
-        hint: Some(another.to_owned()),
-        ..Finding::skipped(CHECK, format!("{namespace} takes no such Pod: {message}"))
-    }
+    Finding::skipped(CHECK, format!("{namespace} takes no such Pod: {message}")).hinting(ANOTHER)
 }
 
 fn patched(admitted: &Admitted, status: &Value) -> Finding {
@@ -134,7 +152,7 @@ fn patched(admitted: &Admitted, status: &Value) -> Finding {
         return Finding::warning(
             CHECK,
             format!("{what}, with warnings: {}", said.join("; ")),
-            format!("kubectl get namespace {namespace} -o yaml, and the operator's config file"),
+            format!("see the operator's config file, and:\nkubectl get namespace {namespace} -o yaml"),
         );
     }
     if status["drain"]["app"].is_null() {
@@ -177,19 +195,15 @@ fn why(facts: &Facts, webhook: Option<&MutatingWebhook>, admitted: &Admitted) ->
     let assumed = labels([(NAME_LABEL, namespace), (LABEL, ENABLED)]);
     let known = admitted.labels.as_ref().unwrap_or(&assumed);
     if !selects(webhook.namespace_selector.as_ref(), known) {
-        let reason = format!("namespaceSelector leaves {namespace} out");
-        return (
-            reason,
-            "see registration-selectors; helm upgrade the release, which restores its selectors".to_owned(),
-        );
+        let key = taken(webhook.namespace_selector.as_ref(), known, |_, value| value.is_none()).err();
+        let by = key.map_or_else(String::new, |key| format!(", by what it asks of {key}"));
+        let reason = format!("namespaceSelector leaves {namespace} out{by}");
+        return (reason, format!("see registration-selectors; {ANOTHER}"));
     }
-    let own = labels([("app.kubernetes.io/name", "fermata-check")]);
+    let own = serde_json::from_value(admitted.pod["metadata"]["labels"].clone()).unwrap_or_default();
     if !selects(webhook.object_selector.as_ref(), &own) {
         let reason = "objectSelector leaves the Pod out".to_owned();
-        return (
-            reason,
-            "see registration-selectors; helm upgrade the release, which restores its selectors".to_owned(),
-        );
+        return (reason, "see registration-selectors".to_owned());
     }
     let open =
         if fails_open(webhook) { "the call failed, and failurePolicy is Ignore" } else { "the call failed" };

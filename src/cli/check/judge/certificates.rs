@@ -3,11 +3,11 @@
 use k8s_openapi::api::{admissionregistration::v1::MutatingWebhook, core::v1::Secret};
 use kube::ResourceExt;
 
-use super::{count, registration::called};
+use super::{also_unknown, count, registration::called};
 use crate::cli::check::{
     catalogue::{Check, Group},
     certificate::{Standing, about, validity, verdict},
-    facts::{Facts, Handshake, Probe, Registrations, Replica},
+    facts::{Facts, Handshake, Probe, Registrations, Replica, blames_fermata},
     finding::Finding,
 };
 use crate::tls::{bundle::Bundle, registration::Verdict};
@@ -17,11 +17,15 @@ const BUNDLE: &str = "a self-signed Fermata mends it within seconds, unless its 
                       registration); with cert-manager see cainjector's log and the annotation \
                       cert-manager.io/inject-ca-from; with files of your own set it to the PEM of their authority";
 
+/// Whose business the served certificate is, in each mode.
+const SERVED: &str = "a self-signed Fermata renews it by itself: look for errors in its log; cert-manager's Certificate \
+                      says why it does not; files of your own have to be replaced, and are read again when they change";
+
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let checks = || Check::ALL.iter().copied().filter(|check| check.group() == Group::Certificates);
     let registrations = match &facts.registrations {
         Ok(registrations) => registrations,
-        Err(gap) => return checks().map(|check| Finding::unknown(check, gap)).collect(),
+        Err(gap) => return checks().map(|check| also_unknown(check, gap)).collect(),
     };
     let Some(webhook) = registrations.webhook() else {
         return checks().map(|check| Finding::skipped(check, "nothing is registered")).collect();
@@ -91,10 +95,11 @@ fn lifetime(facts: &Facts, bundle: &Bundle) -> Finding {
 }
 
 /// By a handshake of our own, or else by what others say of theirs: the API server has got through to the webhook if
-/// a Pod was changed, and each replica compares for itself.
+/// a Pod was changed, and each replica compares for itself. That nobody answers here says little: a `NetworkPolicy`
+/// may let in API servers alone.
 fn matches(facts: &Facts, registrations: &Registrations, webhook: &MutatingWebhook) -> Finding {
     const CHECK: Check = Check::CaMatches;
-    match &facts.handshake {
+    let unreached = match &facts.handshake {
         Handshake::Presented { address, chain } => {
             return match verdict(webhook, chain, facts.now) {
                 Verdict::Accepted => Finding::ok(CHECK, format!("shown by {address}")),
@@ -106,17 +111,9 @@ fn matches(facts: &Facts, registrations: &Registrations, webhook: &MutatingWebho
                 }
             };
         }
-        Handshake::Unreachable { address, error } => {
-            let message = format!("nobody can be asked at {address}: {error}");
-            let way_out = format!(
-                "let the webhook listen there, or correct what {} calls ({})",
-                registrations.chosen().map_or_else(String::new, ResourceExt::name_any),
-                called(webhook)
-            );
-            return Finding::failed(CHECK, message, way_out);
-        }
-        Handshake::NotTried(_) => {}
-    }
+        Handshake::Unreachable { address, error } => Ok((address, error)),
+        Handshake::NotTried(reason) => Err(reason),
+    };
     if let Some((pod, reason)) =
         facts.replicas.as_ref().and_then(|replicas| replicas.as_ref().ok()?.iter().find_map(disagrees))
     {
@@ -133,10 +130,33 @@ fn matches(facts: &Facts, registrations: &Registrations, webhook: &MutatingWebho
     {
         return Finding::ok(CHECK, "the API server has got through to the webhook");
     }
-    match &facts.handshake {
-        Handshake::NotTried(reason) => Finding::skipped(CHECK, reason.clone()),
-        _ => Finding::skipped(CHECK, ""),
+    let (address, error) = match unreached {
+        Ok(unreached) => unreached,
+        Err(reason) => return Finding::skipped(CHECK, reason.clone()),
+    };
+    let message = format!("nobody can be asked at {address}: {error}");
+    // That a Pod came back as it was speaks for what is seen here.
+    let is_proven = match &facts.probe {
+        Probe::Admitted(_) => true,
+        Probe::Refused { message, .. } => blames_fermata(message, Some(webhook)),
+        _ => false,
+    };
+    if webhook.client_config.service.is_some() && !is_proven {
+        return Finding::warning(
+            CHECK,
+            format!("{message}, which a NetworkPolicy may do to all but API servers"),
+            format!(
+                "let it be known otherwise: permit this check one of: {}",
+                CHECK.needs().trim_start_matches("outside the cluster one of: ")
+            ),
+        );
     }
+    let way_out = format!(
+        "let the webhook listen there, or correct what {} calls ({})",
+        registrations.chosen().map_or_else(String::new, ResourceExt::name_any),
+        called(webhook)
+    );
+    Finding::failed(CHECK, message, way_out)
 }
 
 /// What a replica says against what is registered.
@@ -151,25 +171,25 @@ fn served(facts: &Facts) -> Finding {
     let chain = match &facts.handshake {
         Handshake::Presented { chain, .. } => chain,
         Handshake::NotTried(reason) => return Finding::skipped(CHECK, reason.clone()),
-        Handshake::Unreachable { .. } => return Finding::skipped(CHECK, "nobody shows one"),
+        Handshake::Unreachable { address, error } => {
+            return Finding::skipped(CHECK, format!("nobody shows one at {address}: {error}"));
+        }
     };
     let Some(leaf) = chain.first().and_then(|leaf| validity(leaf)) else {
-        return Finding::failed(CHECK, "what is served is no certificate", "replace it");
+        return Finding::failed(CHECK, "what is served is no certificate", SERVED);
     };
-    let renew = "a self-signed Fermata renews it by itself: look for errors in its log; cert-manager's Certificate says \
-                 why it does not; files of your own have to be replaced, and are read again when they change";
     match Standing::of(leaf, facts.now) {
         Standing::Good(left) => Finding::ok(CHECK, format!("{} left", about(left))),
         Standing::Late(left) => {
             let message = format!("{} left, less than a quarter: it should have been renewed", about(left));
-            Finding::warning(CHECK, message, renew)
+            Finding::warning(CHECK, message, SERVED)
         }
         Standing::Early(wait) => Finding::failed(
             CHECK,
             format!("counts only in {}: somebody's clock is wrong", about(wait)),
-            renew,
+            SERVED,
         ),
-        Standing::Expired(past) => Finding::failed(CHECK, format!("expired {} ago", about(past)), renew),
+        Standing::Expired(past) => Finding::failed(CHECK, format!("expired {} ago", about(past)), SERVED),
     }
 }
 
@@ -191,8 +211,10 @@ fn secret(facts: &Facts, bundle: &Bundle) -> Finding {
         }
         Ok(Some(secret)) => secret,
     };
+    // A Secret is known of a Deployment, and that of its Namespace.
+    let namespace = facts.own_namespace.as_deref().unwrap_or_default();
     let mend = format!(
-        "delete its keys, and a replica makes a new authority: kubectl patch secret {name} --type=merge -p '{{\"data\":null}}'"
+        "delete its keys, and a replica makes a new authority:\nkubectl -n {namespace} patch secret {name} --type=merge -p '{{\"data\":null}}'"
     );
     let pem = secret.data.as_ref().and_then(|data| data.get("tls.crt")).map_or(&[][..], |pem| &pem.0);
     let Some(authority) = Bundle::read(pem).authorities.into_iter().next() else {

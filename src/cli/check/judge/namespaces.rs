@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fermata_core::opt_in::{ENABLED, LABEL};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{count, few};
 use crate::cli::check::{
     catalogue::Check,
     facts::{Coverage, Facts, Missed},
     finding::Finding,
+    selector::taken,
 };
 
 pub(super) fn judge(facts: &Facts) -> [Finding; 2] {
@@ -22,25 +24,54 @@ pub(super) fn judge(facts: &Facts) -> [Finding; 2] {
             ];
         }
     };
-    let names: Vec<_> = opted_in.names(own).collect();
+    let selector = facts.namespace_selector();
+    let names: Vec<_> = opted_in.names(own, selector).collect();
+    let left_out: Vec<_> = opted_in.left_out(own, selector).collect();
     if names.is_empty() {
+        let nobody = Finding::skipped(Check::PodsCovered, "no Namespace takes part");
+        let way_out = format!("kubectl label namespace NAME {LABEL}={ENABLED}");
+        if let Some((name, has)) = left_out.first() {
+            let all = few(left_out.iter().map(|(name, _)| *name));
+            let message = format!("only such have that the registered namespaceSelector leaves out ({all})");
+            return [
+                Finding::warning(Check::NamespacesOptedIn, message, let_in(name, has, selector)),
+                nobody,
+            ];
+        }
         let message = if opted_in.namespaces.is_empty() {
             "none has, so that no Pod is changed".to_owned()
         } else {
             "only such have that are never touched".to_owned()
         };
-        let way_out = format!("kubectl label namespace NAME {LABEL}={ENABLED}");
-        return [
-            Finding::warning(Check::NamespacesOptedIn, message, way_out),
-            Finding::skipped(Check::PodsCovered, "no Namespace has opted in"),
-        ];
+        return [Finding::warning(Check::NamespacesOptedIn, message, way_out), nobody];
     }
     let more = if opted_in.truncated { "at least " } else { "" };
-    let message = format!("{more}{} ({})", names.len(), few(names.iter().copied()));
-    [Finding::ok(Check::NamespacesOptedIn, message), covered(facts.coverage.as_ref())]
+    let mut message = format!("{more}{} ({})", names.len(), few(names.iter().copied()));
+    if !left_out.is_empty() {
+        let all = few(left_out.iter().map(|(name, _)| *name));
+        message = format!("{message}; the registered namespaceSelector leaves out {all}");
+    }
+    [Finding::ok(Check::NamespacesOptedIn, message), covered(facts, facts.coverage.as_ref())]
 }
 
-fn covered(coverage: Option<&Coverage>) -> Finding {
+/// How a Namespace gets past the registered selector.
+fn let_in(name: &str, has: &BTreeMap<String, String>, selector: Option<&LabelSelector>) -> String {
+    match taken(selector, has, |_, _| true) {
+        Ok(labels) => {
+            let further = labels.iter().filter(|(key, _)| !has.contains_key(*key));
+            let further: Vec<_> = further.map(|(key, value)| format!("{key}={value}")).collect();
+            format!(
+                "give one what is asked for besides, if it is to take part:\nkubectl label namespace {name} {}",
+                further.join(" ")
+            )
+        }
+        Err(key) => format!(
+            "see registration-selectors, and what it asks of {key}:\nkubectl get namespace {name} --show-labels"
+        ),
+    }
+}
+
+fn covered(facts: &Facts, coverage: Option<&Coverage>) -> Finding {
     const CHECK: Check = Check::PodsCovered;
     let Some(coverage) = coverage else { return Finding::skipped(CHECK, "not looked at") };
     let gaps = match coverage.gaps.first() {
@@ -57,8 +88,17 @@ fn covered(coverage: Option<&Coverage>) -> Finding {
     }
     let namespaces: BTreeSet<_> = coverage.missed.iter().map(|missed| missed.namespace.as_str()).collect();
     let example = &coverage.missed[0];
+    let conditions = facts.webhook().and_then(|webhook| webhook.match_conditions.as_deref());
+    let conditions = conditions.unwrap_or_default().iter().map(|condition| condition.name.as_str());
+    // The chart's own one spares what does not take part anyway.
+    let conditions: Vec<_> = conditions.filter(|name| *name != "not-a-mirror-pod").collect();
+    let spared = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(", or left out by a matchCondition ({})", few(conditions))
+    };
     let message = format!(
-        "{} of {}{bound} without, such as {}/{}, in {}: created while no webhook answered, or before the label{gaps}",
+        "{} of {}{bound} without, such as {}/{}, in {}: created while no webhook answered, or before the label{spared}{gaps}",
         coverage.missed.len(),
         count(coverage.looked_at, "Pod"),
         example.namespace,
@@ -71,6 +111,7 @@ fn covered(coverage: Option<&Coverage>) -> Finding {
 /// How the Pods are made anew.
 fn restart(missed: &[Missed]) -> String {
     const COMMANDS: usize = 3;
+    const NAMES: usize = 5;
     let mut workloads: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for pod in missed {
         if let Some(workload) = &pod.workload {
@@ -80,16 +121,16 @@ fn restart(missed: &[Missed]) -> String {
     if workloads.is_empty() {
         return "delete them, and let whatever made them make them anew".to_owned();
     }
-    let more = workloads.len().saturating_sub(COMMANDS);
-    let commands = workloads.into_iter().take(COMMANDS).map(|(namespace, names)| {
-        let more = if names.len() > 5 { " ..." } else { "" };
-        let names: Vec<_> = names.into_iter().take(5).collect();
-        format!("kubectl -n {namespace} rollout restart {}{more}", names.join(" "))
-    });
-    let commands = commands.collect::<Vec<_>>().join("; ");
-    if more == 0 {
-        commands
-    } else {
-        format!("{commands}; and likewise in {}", count(more, "other Namespace"))
+    let all: usize = workloads.values().map(BTreeSet::len).sum();
+    let mut told = 0;
+    let mut lines = Vec::new();
+    for (namespace, names) in workloads.into_iter().take(COMMANDS) {
+        let some: Vec<_> = names.into_iter().take(NAMES).collect();
+        told += some.len();
+        lines.push(format!("kubectl -n {namespace} rollout restart {}", some.join(" ")));
     }
+    if told < all {
+        lines.push(format!("and then look again, for {}", count(all - told, "further one")));
+    }
+    lines.join("\n")
 }

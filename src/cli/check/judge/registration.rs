@@ -1,17 +1,18 @@
 //! How the API server has been told to ask.
 
-use std::collections::BTreeMap;
-
 use fermata_core::opt_in::{DISABLED, ENABLED, LABEL, SYSTEM_NAMESPACES};
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use k8s_openapi::{
+    api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
 use kube::ResourceExt;
 
-use super::few;
+use super::{also_unknown, few};
 use crate::cli::check::{
     catalogue::{Check, Group},
     facts::{Facts, Registrations, asks_for_pods},
     finding::Finding,
-    selector::{labels, selects},
+    selector::{labels, requirements, selects, taken, text},
 };
 
 /// The label that the API server itself puts on each Namespace.
@@ -27,7 +28,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let checks = || Check::ALL.iter().copied().filter(|check| check.group() == Group::Registration);
     let registrations = match &facts.registrations {
         Ok(registrations) => registrations,
-        Err(gap) => return checks().map(|check| Finding::unknown(check, gap)).collect(),
+        Err(gap) => {
+            let rest = checks().skip(1).map(|check| also_unknown(check, gap));
+            return std::iter::once(Finding::unknown(Check::RegistrationExists, gap)).chain(rest).collect();
+        }
     };
     let (Some(chosen), Some(webhook)) = (registrations.chosen(), registrations.webhook()) else {
         let rest = checks().skip(1).map(|check| Finding::skipped(check, "nothing is registered"));
@@ -40,7 +44,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         ),
         unique(registrations),
         rules(chosen, webhook),
-        selectors(webhook, facts.own_namespace.as_deref()),
+        selectors(chosen, webhook, facts.own_namespace.as_deref()),
         conditions(webhook),
         failure_policy(webhook),
         timeout(webhook),
@@ -102,7 +106,7 @@ fn unique(registrations: &Registrations) -> Finding {
             "{}: Pods go through both, and the settings of either may count",
             few(others.iter().map(String::as_str))
         ),
-        "helm uninstall the release that is not wanted; --namespace chooses which one is looked at here",
+        "uninstall the release that is not wanted; --namespace chooses which one is looked at here",
     )
 }
 
@@ -116,39 +120,57 @@ fn rules(configuration: &MutatingWebhookConfiguration, webhook: &MutatingWebhook
             "no webhook of {} has a rule for CREATE of v1 pods, so that no Pod is changed",
             configuration.name_any()
         ),
-        "helm upgrade the release, which restores its rules",
+        restore(configuration),
     )
 }
 
-fn namespace(name: &str, enabled: bool) -> BTreeMap<String, String> {
-    let mut labels = labels([(NAME_LABEL, name)]);
-    if enabled {
-        labels.insert(LABEL.to_owned(), ENABLED.to_owned());
+/// How a registration becomes again as the chart has made it.
+fn restore(configuration: &MutatingWebhookConfiguration) -> String {
+    let annotation = |name: &str| configuration.annotations().get(&format!("meta.helm.sh/release-{name}"));
+    if let (Some(release), Some(namespace)) = (annotation("name"), annotation("namespace")) {
+        return format!(
+            "see what differs from the chart's, and undo it:\nhelm -n {namespace} get manifest {release} | kubectl diff -f -"
+        );
     }
-    labels
+    format!(
+        "compare it with deploy/manifests, and undo what differs:\nkubectl get mutatingwebhookconfiguration {} -o yaml",
+        configuration.name_any()
+    )
 }
 
-fn selectors(webhook: &MutatingWebhook, own: Option<&str>) -> Finding {
+/// Whether a label may be on a Namespace that the chart's registration can take: any name but those that are never
+/// touched.
+fn may_be_elsewhere(own: Option<&str>, key: &str, value: Option<&str>) -> bool {
+    key != NAME_LABEL || value.is_some_and(|name| !SYSTEM_NAMESPACES.contains(&name) && own != Some(name))
+}
+
+/// That it takes some of the opted-in Namespaces and Pods alone is the operator's right; that it takes none of them, or
+/// others, is not.
+fn selectors(
+    configuration: &MutatingWebhookConfiguration,
+    webhook: &MutatingWebhook,
+    own: Option<&str>,
+) -> Finding {
     const CHECK: Check = Check::RegistrationSelectors;
-    let selector = webhook.namespace_selector.as_ref();
-    // Names that nobody has: a selector that speaks of some Namespaces by name is about others.
-    let (stranger, opted_in) =
-        (namespace("fermata-check-stranger", false), namespace("fermata-check-stranger", true));
-    let way_out = "helm upgrade the release, which restores its selectors";
+    let (namespaces, pods) = (webhook.namespace_selector.as_ref(), webhook.object_selector.as_ref());
+    let opted_in = labels([(LABEL, ENABLED)]);
+    if let Err(key) = taken(namespaces, &opted_in, |key, value| may_be_elsewhere(own, key, value)) {
+        let message = format!(
+            "namespaceSelector leaves out every Namespace with the label {LABEL}: {ENABLED}, by what it asks of {key}"
+        );
+        return Finding::failed(CHECK, message, restore(configuration));
+    }
+    if let Err(key) = taken(pods, &labels([]), |key, value| key != LABEL || value != Some(DISABLED)) {
+        let message = format!("objectSelector leaves out every Pod, by what it asks of {key}");
+        return Finding::failed(CHECK, message, restore(configuration));
+    }
     let critical: Vec<_> = SYSTEM_NAMESPACES
         .into_iter()
         .chain(own)
-        .filter(|name| selects(selector, &namespace(name, true)))
+        .filter(|name| {
+            taken(namespaces, &labels([(LABEL, ENABLED), (NAME_LABEL, *name)]), |_, _| true).is_ok()
+        })
         .collect();
-    let none = labels([]);
-    if !selects(selector, &opted_in) {
-        let message = format!("namespaceSelector leaves out Namespaces with the label {LABEL}: {ENABLED}");
-        return Finding::failed(CHECK, message, way_out);
-    }
-    if !selects(webhook.object_selector.as_ref(), &none) {
-        let message = "objectSelector leaves out Pods without labels of its own choice";
-        return Finding::failed(CHECK, message, way_out);
-    }
     if !critical.is_empty() {
         let message = format!(
             "namespaceSelector lets in {}: their Pods are left as they are, but wait for the webhook, which may wait for them",
@@ -158,21 +180,50 @@ fn selectors(webhook: &MutatingWebhook, own: Option<&str>) -> Finding {
             "add to namespaceSelector.matchExpressions: {{key: {NAME_LABEL}, operator: NotIn, values: [{}]}}",
             critical.join(", ")
         );
-        let refuses = webhook.failure_policy.as_deref() != Some("Ignore");
-        return if refuses {
-            Finding::failed(CHECK, message, exclude)
-        } else {
+        return if fails_open(webhook) {
             Finding::warning(CHECK, message, exclude)
+        } else {
+            Finding::failed(CHECK, message, exclude)
         };
     }
-    if selects(selector, &stranger) {
+    let not_opted_in = taken(namespaces, &labels([]), |key, value| {
+        may_be_elsewhere(own, key, value) && (key != LABEL || value != Some(ENABLED))
+    });
+    if not_opted_in.is_ok() {
         let message = "namespaceSelector lets in Namespaces without the label: their Pods are left as they are, and wait for the webhook all the same";
-        return Finding::warning(CHECK, message, way_out);
+        return Finding::warning(CHECK, message, restore(configuration));
     }
     let aside = labels([(LABEL, DISABLED)]);
-    let spared =
-        if selects(webhook.object_selector.as_ref(), &aside) { "" } else { ", without Pods that opt out" };
-    Finding::ok(CHECK, format!("{LABEL}: {ENABLED}{spared}"))
+    let spared = if selects(pods, &aside) { "" } else { ", without Pods that opt out" };
+    Finding::ok(CHECK, format!("{LABEL}: {ENABLED}{spared}{}", narrower(namespaces, pods, own)))
+}
+
+/// What the operator asks for beyond what the chart always does.
+fn narrower(namespaces: Option<&LabelSelector>, pods: Option<&LabelSelector>, own: Option<&str>) -> String {
+    let never: Vec<&str> = SYSTEM_NAMESPACES.into_iter().chain(own).collect();
+    let further = requirements(namespaces).into_iter().filter_map(|mut asked| {
+        if let (NAME_LABEL, "NotIn", Some(names)) =
+            (asked.key.as_str(), asked.operator.as_str(), asked.values.as_mut())
+        {
+            names.retain(|name| !never.contains(&name.as_str()));
+            return (!names.is_empty()).then_some(asked);
+        }
+        (asked.key != LABEL).then_some(asked)
+    });
+    let further: Vec<_> = further.map(|asked| text(&asked)).collect();
+    // That Pods can opt out is said already.
+    let mut of_pods: Vec<_> = requirements(pods).iter().map(text).collect();
+    of_pods.retain(|asked| *asked != format!("{LABEL}!={DISABLED}"));
+    match (further.as_slice(), of_pods.as_slice()) {
+        ([], []) => String::new(),
+        (further, []) => format!("; of these only Namespaces with {}", further.join(", ")),
+        ([], of_pods) => format!("; in these only Pods with {}", of_pods.join(", ")),
+        (further, of_pods) => format!(
+            "; of these only Namespaces with {}, and there only Pods with {}",
+            further.join(", "),
+            of_pods.join(", ")
+        ),
+    }
 }
 
 fn conditions(webhook: &MutatingWebhook) -> Finding {

@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::{count, few};
+use super::{also_unknown, count, few};
 use crate::cli::check::{
     catalogue::{Check, Group},
     facts::{Facts, Registrations, Replica},
@@ -48,37 +48,39 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         Ok(None) => Finding::failed(
             Check::ReplicasDeployed,
             format!("no Deployment with the label app.kubernetes.io/name=fermata in {namespace}"),
-            "helm upgrade --install the release; `helm uninstall` removes what is registered as well",
+            "install it again, or take away what is registered as well, which `helm uninstall` does",
         ),
     };
     let replicas = facts.replicas.as_ref().map(|replicas| replicas.as_ref());
     let pods = || replicas.and_then(Result::ok).into_iter().flatten();
     let wanted = deployment.ok().flatten().map(wanted);
-    let gap = |check| match replicas {
-        Some(Err(gap)) => Finding::unknown(check, gap),
-        _ => Finding::skipped(check, "there is no Deployment"),
-    };
     let known = matches!(replicas, Some(Ok(_)));
     vec![
         deployed,
         match deployment {
             Ok(Some(deployment)) => ready(namespace, deployment, &pods().collect::<Vec<_>>(), known),
             Ok(None) => Finding::skipped(Check::ReplicasReady, "there is no Deployment"),
-            Err(gap) => Finding::unknown(Check::ReplicasReady, gap),
+            Err(gap) => also_unknown(Check::ReplicasReady, gap),
         },
         match (wanted, deployment) {
             (Some(wanted), _) => enough(wanted),
-            (None, Err(gap)) => Finding::unknown(Check::ReplicasEnough, gap),
+            (None, Err(gap)) => also_unknown(Check::ReplicasEnough, gap),
             (None, _) => Finding::skipped(Check::ReplicasEnough, "there is no Deployment"),
         },
-        if known && wanted.is_some() {
-            spread(pods().map(|replica| &replica.pod))
-        } else {
-            gap(Check::ReplicasSpread)
+        match replicas {
+            Some(Err(gap)) => Finding::unknown(Check::ReplicasSpread, gap),
+            _ => match deployment.ok().flatten() {
+                Some(deployment) => spread(namespace, deployment, pods().map(|replica| &replica.pod)),
+                None => Finding::skipped(Check::ReplicasSpread, "there is no Deployment"),
+            },
         },
         budget(facts, deployment.ok().flatten(), wanted),
         reached(facts),
-        if known && wanted.is_some() { version(facts, pods()) } else { gap(Check::ReplicasVersion) },
+        match replicas {
+            Some(Ok(_)) if wanted.is_some() => version(facts, pods()),
+            Some(Err(gap)) => also_unknown(Check::ReplicasVersion, gap),
+            _ => Finding::skipped(Check::ReplicasVersion, "there is no Deployment"),
+        },
     ]
 }
 
@@ -95,46 +97,112 @@ fn is_ready(pod: &Pod) -> bool {
 fn ready(namespace: &str, deployment: &Deployment, replicas: &[&Replica], known: bool) -> Finding {
     const CHECK: Check = Check::ReplicasReady;
     let wanted = wanted(deployment);
-    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
-    let summary = format!("{ready} of {wanted} ready");
+    let name = deployment.name_any();
     if wanted == 0 {
-        let way_out =
-            format!("kubectl -n {namespace} scale deployment/{} --replicas=2", deployment.name_any());
+        let way_out = format!("kubectl -n {namespace} scale deployment/{name} --replicas=2");
         return Finding::failed(CHECK, "the Deployment is scaled to 0", way_out);
     }
-    if ready >= wanted {
-        return Finding::ok(CHECK, summary);
+    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let ill: Vec<&Replica> = replicas.iter().copied().filter(|replica| !is_ready(&replica.pod)).collect();
+    let mut said = vec![format!("{ready} of {wanted} ready")];
+    let unsettled = unsettled(deployment, wanted);
+    let is_complete = ready >= wanted && unsettled.is_empty();
+    said.extend(unsettled);
+    if !is_complete {
+        said.extend(ill.iter().map(|replica| format!("{}: {}", replica.pod.name_any(), unready(replica))));
+        if known && replicas.is_empty() {
+            said.push("there is no Pod".to_owned());
+        }
     }
-    let reasons: Vec<_> = replicas
-        .iter()
-        .filter(|replica| !is_ready(&replica.pod))
-        .map(|replica| format!("{}: {}", replica.pod.name_any(), unready(replica)))
-        .collect();
-    let mut message = summary;
-    if !reasons.is_empty() {
-        message = format!("{message}; {}", reasons.join("; "));
-    } else if known && replicas.is_empty() {
-        message += "; no Pod was created";
+    let degraded = degraded(replicas);
+    let is_well = degraded.is_empty();
+    said.extend(degraded);
+    let message = said.join("; ");
+    if ready == 0 {
+        return Finding::failed(CHECK, message, look(namespace, &name, ill.first().copied()));
     }
-    let way_out = match replicas.iter().find(|replica| !is_ready(&replica.pod)) {
-        Some(replica) => format!("kubectl -n {namespace} logs {} --all-containers", replica.pod.name_any()),
-        None => format!("kubectl -n {namespace} describe deployment/{}", deployment.name_any()),
-    };
     // One that is ready answers all reviews.
-    if ready > 0 {
-        Finding::warning(CHECK, message, way_out)
+    if !is_complete {
+        return Finding::warning(CHECK, message, look(namespace, &name, ill.first().copied()));
+    }
+    if !is_well {
+        let way_out = format!(
+            "reviews are answered all the same; mend what is said, of which the log says more:\nkubectl -n {namespace} logs -l app.kubernetes.io/name=fermata --prefix"
+        );
+        return Finding::warning(CHECK, message, way_out);
+    }
+    Finding::ok(CHECK, message)
+}
+
+/// Why replicas that are ready are not the end of it: an earlier revision answers while a new one may never start.
+fn unsettled(deployment: &Deployment, wanted: i32) -> Vec<String> {
+    let status = deployment.status.clone().unwrap_or_default();
+    let mut reasons = Vec::new();
+    let (seen, latest) = (status.observed_generation, deployment.metadata.generation);
+    if latest.is_some_and(|latest| seen.is_none_or(|seen| seen < latest)) {
+        reasons.push("the latest change of the Deployment was not acted upon yet".to_owned());
+    }
+    let (updated, all) = (status.updated_replicas.unwrap_or(0), status.replicas.unwrap_or(0));
+    if updated < wanted {
+        reasons.push(format!("only {updated} of the latest revision"));
+    } else if all > updated {
+        reasons.push(format!("{} of an earlier revision", all - updated));
+    }
+    let conditions = status.conditions.iter().flatten();
+    reasons.extend(conditions.filter_map(|condition| {
+        let is_bad = matches!(
+            (condition.type_.as_str(), condition.status.as_str()),
+            ("Progressing", "False") | ("ReplicaFailure", "True")
+        );
+        is_bad.then(|| condition.message.clone().or(condition.reason.clone()).unwrap_or_default())
+    }));
+    reasons
+}
+
+/// What ready replicas say is not as it should be: each thing once, with who says it.
+fn degraded(replicas: &[&Replica]) -> Vec<String> {
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for replica in replicas.iter().filter(|replica| is_ready(&replica.pod)) {
+        for line in amiss(replica) {
+            said.entry(line.to_owned()).or_default().push(replica.pod.name_any());
+        }
+    }
+    let one = |(line, names): (String, Vec<String>)| {
+        format!("{line} (says {})", few(names.iter().map(String::as_str)))
+    };
+    said.into_iter().map(one).collect()
+}
+
+/// What a replica says of itself that is not well.
+fn amiss(replica: &Replica) -> impl Iterator<Item = &str> {
+    let page = replica.ready_page.as_deref().unwrap_or_default();
+    page.lines().filter_map(|line| line.strip_prefix("[-]"))
+}
+
+/// Where there is more to be seen: a container that has run has a log, and before that there are events.
+fn look(namespace: &str, deployment: &str, replica: Option<&Replica>) -> String {
+    let Some(Replica { pod, .. }) = replica else {
+        return format!("kubectl -n {namespace} describe deployment/{deployment}");
+    };
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let has_run = statuses.into_iter().any(|status| {
+        let state = status.state.as_ref();
+        let runs = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
+        runs || status.last_state.as_ref().is_some_and(|state| state.terminated.is_some())
+    });
+    let name = pod.name_any();
+    if has_run {
+        format!("kubectl -n {namespace} logs {name} --all-containers")
     } else {
-        Finding::failed(CHECK, message, way_out)
+        format!("kubectl -n {namespace} describe pod/{name}")
     }
 }
 
 /// Why a replica is not ready: in its own words, else in the kubelet's, else in the scheduler's.
 fn unready(replica: &Replica) -> String {
-    if let Some(page) = &replica.ready_page {
-        let lines: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("[-]")).collect();
-        if !lines.is_empty() {
-            return lines.join(", ");
-        }
+    let lines: Vec<_> = amiss(replica).collect();
+    if !lines.is_empty() {
+        return lines.join(", ");
     }
     let Some(status) = &replica.pod.status else { return "no status yet".to_owned() };
     for container in status.container_statuses.iter().flatten() {
@@ -157,13 +225,13 @@ fn enough(wanted: i32) -> Finding {
         return Finding::warning(
             Check::ReplicasEnough,
             "1 replica: while it moves to another node Pods start without their endings",
-            "helm upgrade with --set replicas=2",
+            "set the chart's value replicas to 2 or more",
         );
     }
     Finding::ok(Check::ReplicasEnough, count(usize::try_from(wanted).unwrap_or(0), "replica"))
 }
 
-fn spread<'p>(pods: impl Iterator<Item = &'p Pod>) -> Finding {
+fn spread<'p>(namespace: &str, deployment: &Deployment, pods: impl Iterator<Item = &'p Pod>) -> Finding {
     const CHECK: Check = Check::ReplicasSpread;
     let nodes: Vec<&str> = pods.filter_map(|pod| pod.spec.as_ref()?.node_name.as_deref()).collect();
     let distinct: BTreeSet<_> = nodes.iter().copied().collect();
@@ -172,7 +240,10 @@ fn spread<'p>(pods: impl Iterator<Item = &'p Pod>) -> Finding {
         (_, 1) => Finding::warning(
             CHECK,
             format!("all on {}", few(distinct)),
-            "add nodes; the chart prefers different ones, and `kubectl rollout restart` of its Deployment places them anew",
+            format!(
+                "the chart prefers different nodes; where there are more by now, this places them anew:\nkubectl -n {namespace} rollout restart deployment/{}",
+                deployment.name_any()
+            ),
         ),
         (_, _) => Finding::ok(CHECK, format!("on {}", few(distinct))),
     }
@@ -199,7 +270,7 @@ fn budget(facts: &Facts, deployment: Option<&Deployment>, wanted: Option<i32>) -
     let Some(budget) = budgets.iter().find(covers) else {
         return if wanted > 1 {
             let message = "there is none: a node drain may take all replicas at once";
-            Finding::warning(CHECK, message, "helm upgrade with the chart's PodDisruptionBudget enabled")
+            Finding::warning(CHECK, message, "set the chart's value podDisruptionBudget.enabled to true")
         } else {
             Finding::skipped(CHECK, "there is none, which is right for one replica")
         };
@@ -240,7 +311,7 @@ fn reached(facts: &Facts) -> Finding {
         Some(Err(gap)) => return Finding::unknown(CHECK, gap),
         Some(Ok(None)) | None => {
             let message = format!("the Service {name} does not exist");
-            return Finding::failed(CHECK, message, "helm upgrade --install the release that was registered");
+            return Finding::failed(CHECK, message, "install the release again that was registered");
         }
     };
     let port = target.port.unwrap_or(443);
@@ -251,7 +322,7 @@ fn reached(facts: &Facts) -> Finding {
     }
     if ports.iter().all(|known| known.port != port) {
         let message = format!("the Service {name} has no port {port}, which is registered");
-        return Finding::failed(CHECK, message, "helm upgrade the release, which makes them agree");
+        return Finding::failed(CHECK, message, "upgrade the release, which makes them agree");
     }
     let slices = match &facts.endpoints {
         Some(Ok(slices)) => slices,
@@ -267,11 +338,11 @@ fn reached(facts: &Facts) -> Finding {
         return Finding::ok(CHECK, format!("the Service {name}, with {}", count(ready, "ready endpoint")));
     }
     let message = match all {
-        0 => format!("the Service {name} selects no Pod"),
+        0 => format!("the Service {name} leads to no Pod"),
         all => format!("the Service {name} has {}, none of them ready", count(all, "endpoint")),
     };
     let way_out = format!(
-        "kubectl -n {} get pods -l app.kubernetes.io/name=fermata, and what replicas-ready says",
+        "see what replicas-ready says, and:\nkubectl -n {} get pods -l app.kubernetes.io/name=fermata --show-labels",
         target.namespace
     );
     Finding::failed(CHECK, message, way_out)

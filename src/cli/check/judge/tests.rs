@@ -1,13 +1,20 @@
 //! Findings that take more than an API server to bring about.
 
+mod certificates;
+mod damage;
+mod selectors;
+
 use std::{collections::BTreeMap, time::SystemTime};
 
+use k8s_openapi::{
+    ByteString, api::policy::v1::PodDisruptionBudget, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use serde_json::{Value, json};
 
 use super::judge;
 use crate::cli::check::{
     catalogue::Check,
-    facts::{Admitted, ApiServer, Facts, Gap, Handshake, OptedIn, Probe, Registrations, Replica},
+    facts::{Admitted, ApiServer, Coverage, Facts, Gap, Handshake, OptedIn, Probe, Registrations, Replica},
     finding::{Finding, State},
 };
 
@@ -49,19 +56,41 @@ fn replica(name: &str, node: &str, version: &str, page: Option<&str>) -> Replica
     }
 }
 
-/// An installation behind a Service, seen from outside the cluster.
-fn facts() -> Facts {
-    let own = env!("CARGO_PKG_VERSION");
+/// A replica that is as it should be.
+fn well(name: &str, node: &str) -> Replica {
+    let mut replica = replica(name, node, env!("CARGO_PKG_VERSION"), None);
+    replica.pod.status =
+        typed(json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] }));
+    replica
+}
+
+/// An installation behind a Service, seen from outside the cluster. All is well.
+pub(super) fn facts() -> Facts {
     let configuration = typed(json!({
         "metadata": { "name": "fermata" },
         "webhooks": [{
             "name": "pods.fermata.dev",
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            "clientConfig": { "service": { "name": "fermata", "namespace": "fermata" } },
+            "clientConfig": {
+                "service": { "name": "fermata", "namespace": "fermata" },
+                "caBundle": ByteString(certificates::authority(-1, 99).pem().into_bytes()),
+            },
             "failurePolicy": "Ignore",
+            "timeoutSeconds": 5,
+            "reinvocationPolicy": "IfNeeded",
             "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"] }],
-            "namespaceSelector": { "matchLabels": { "fermata.dev/inject": "enabled" } },
+            "namespaceSelector": {
+                "matchLabels": { "fermata.dev/inject": "enabled" },
+                "matchExpressions": [{
+                    "key": "kubernetes.io/metadata.name",
+                    "operator": "NotIn",
+                    "values": ["kube-system", "kube-public", "kube-node-lease", "fermata"],
+                }],
+            },
+            "objectSelector": {
+                "matchExpressions": [{ "key": "fermata.dev/inject", "operator": "NotIn", "values": ["disabled"] }],
+            },
         }],
     }));
     Facts {
@@ -71,24 +100,39 @@ fn facts() -> Facts {
         own_namespace: Some("fermata".into()),
         handshake: Handshake::NotTried("outside".into()),
         deployments: Some(Ok(vec![typed(json!({
-            "metadata": { "name": "fermata" },
+            "metadata": { "name": "fermata", "generation": 3 },
             "spec": { "replicas": 2, "selector": {}, "template": { "metadata": { "labels": { "app": "fermata" } } } },
-            "status": { "readyReplicas": 2 },
+            "status": { "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2 },
         }))])),
-        replicas: Some(Ok(vec![replica("one", "a", own, None), replica("two", "b", own, None)])),
-        budgets: Some(Ok(Vec::new())),
+        replicas: Some(Ok(vec![well("one", "a"), well("two", "b")])),
+        budgets: Some(Ok(vec![budget(&json!({ "maxUnavailable": 1 }))])),
         service: Some(Ok(Some(typed(json!({ "spec": { "ports": [{ "port": 443 }] } }))))),
         endpoints: Some(Ok(vec![typed(
             json!({ "addressType": "IPv4", "endpoints": [{ "addresses": ["192.0.2.1"] }] }),
         )])),
         secret: None,
         opted_in: Ok(OptedIn {
-            namespaces: vec![typed(json!({ "name": "shop" })), typed(json!({ "name": "kube-system" }))],
+            namespaces: vec![namespace("shop", &json!({})), namespace("kube-system", &json!({}))],
             truncated: false,
         }),
         probe: admitted(patched(), &[]),
-        coverage: None,
+        is_probe_asked_for: false,
+        coverage: Some(Coverage { looked_at: 3, ..Coverage::default() }),
     }
+}
+
+/// A Namespace that has opted in, and has further labels.
+fn namespace(name: &str, further: &Value) -> ObjectMeta {
+    let mut labels = json!({ "fermata.dev/inject": "enabled", "kubernetes.io/metadata.name": name });
+    json_patch::merge(&mut labels, further);
+    typed(json!({ "name": name, "labels": labels }))
+}
+
+/// A budget of the replicas.
+fn budget(spec: &Value) -> PodDisruptionBudget {
+    let mut spec = spec.clone();
+    spec["selector"] = json!({ "matchLabels": { "app": "fermata" } });
+    typed(json!({ "metadata": { "name": "fermata" }, "spec": spec }))
 }
 
 fn find(facts: &Facts, check: Check) -> Finding {
@@ -108,14 +152,6 @@ fn every_check_has_one_finding_in_the_order_of_the_catalogue() {
     };
     assert_eq!(judge(&nothing).len(), Check::ALL.len());
     assert_eq!(super::unreachable("away").len(), Check::ALL.len());
-}
-
-#[test]
-fn whatever_is_amiss_has_a_way_out() {
-    for finding in judge(&facts()) {
-        let amiss = matches!(finding.state, State::Warning | State::Failed);
-        assert_eq!(amiss, finding.hint.is_some() && amiss, "{finding:?}");
-    }
 }
 
 #[test]
@@ -155,9 +191,22 @@ fn what_came_back_is_looked_at_and_not_only_the_status() {
             "only the API server knows",
         ),
         (
-            Probe::Refused { namespace: "shop".into(), code: 422, message: "preStop: invalid".into() },
+            Probe::Refused {
+                namespace: "shop".into(),
+                code: 422,
+                message: "Pod \"fermata-check-x\" is invalid: spec.containers[0].lifecycle.preStop: Forbidden".into(),
+            },
             State::Failed,
             "not valid in shop as it was changed",
+        ),
+        (
+            Probe::Refused {
+                namespace: "shop".into(),
+                code: 422,
+                message: "pods \"fermata-check-x\" is forbidden: ValidatingAdmissionPolicy 'registries' with binding 'all' denied request: failed expression: false".into(),
+            },
+            State::Skipped,
+            "shop takes no such Pod: pods",
         ),
         (
             Probe::Refused { namespace: "shop".into(), code: 403, message: "exceeded quota: small".into() },
@@ -231,7 +280,9 @@ fn replicas_speak_for_themselves() {
     let replicas = vec![replica("one", "a", "", Some(page)), replica("two", "a", "", None)];
     let mut facts = Facts { replicas: Some(Ok(replicas)), ..facts() };
     if let Some(Ok(deployments)) = &mut facts.deployments {
-        deployments[0].status = typed(json!({ "readyReplicas": 1 }));
+        deployments[0].status = typed(
+            json!({ "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1 }),
+        );
     }
     let finding = find(&facts, Check::ReplicasReady);
     assert_eq!(finding.state, State::Warning);
@@ -260,10 +311,8 @@ fn a_budget_that_lets_nothing_go_is_told_from_a_good_one() {
         (json!({ "minAvailable": "50%" }), State::Ok),
         (json!({ "minAvailable": "51%" }), State::Warning),
     ] {
-        let mut budget = json!({ "metadata": { "name": "fermata" }, "spec": spec });
-        budget["spec"]["selector"] = json!({ "matchLabels": { "app": "fermata" } });
-        let finding =
-            find(&Facts { budgets: Some(Ok(vec![typed(budget)])), ..facts() }, Check::ReplicasBudget);
+        let budgets = Some(Ok(vec![budget(&spec)]));
+        let finding = find(&Facts { budgets, ..facts() }, Check::ReplicasBudget);
         assert_eq!(finding.state, state, "{spec}: {finding:?}");
     }
 }
@@ -272,8 +321,76 @@ fn a_budget_that_lets_nothing_go_is_told_from_a_good_one() {
 fn labels_on_namespaces_that_are_never_touched_count_for_nothing() {
     let finding = find(&facts(), Check::NamespacesOptedIn);
     assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1 (shop)"));
-    let namespaces = vec![typed(json!({ "name": "fermata" }))];
+    let namespaces = vec![namespace("fermata", &json!({}))];
     let facts = Facts { opted_in: Ok(OptedIn { namespaces, truncated: false }), ..facts() };
     let finding = find(&facts, Check::NamespacesOptedIn);
     assert!(finding.state == State::Warning && finding.message.contains("never touched"), "{finding:?}");
+}
+
+#[test]
+fn a_replica_that_answers_and_is_not_well_is_told() {
+    let page = "[+]tls ok\n[-]config degraded: no such key: drian; the earlier settings still count\nready\n";
+    let replicas = ["one", "two"].map(|name| Replica { ready_page: Some(page.into()), ..well(name, name) });
+    let finding = find(&Facts { replicas: Some(Ok(replicas.into())), ..facts() }, Check::ReplicasReady);
+    assert_eq!(
+        (finding.state, finding.message.as_str()),
+        (
+            State::Warning,
+            "2 of 2 ready; config degraded: no such key: drian; the earlier settings still count (says one, two)"
+        )
+    );
+}
+
+#[test]
+fn replicas_of_an_earlier_revision_do_not_hide_one_that_never_starts() {
+    let latest = || replica("new", "a", "", None);
+    for (status, part) in [
+        (
+            json!({ "observedGeneration": 3, "replicas": 3, "updatedReplicas": 1, "readyReplicas": 2 }),
+            "2 of 2 ready; only 1 of the latest revision; new: containers with unready status",
+        ),
+        (
+            json!({ "observedGeneration": 3, "replicas": 3, "updatedReplicas": 2, "readyReplicas": 2 }),
+            "2 of 2 ready; 1 of an earlier revision",
+        ),
+        (
+            json!({ "observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2 }),
+            "not acted upon yet",
+        ),
+        (
+            json!({
+                "observedGeneration": 3, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2,
+                "conditions": [{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded",
+                    "message": "ReplicaSet \"fermata-6\" has timed out progressing." }],
+            }),
+            "has timed out progressing",
+        ),
+    ] {
+        let mut facts =
+            Facts { replicas: Some(Ok(vec![well("one", "a"), well("two", "b"), latest()])), ..facts() };
+        if let Some(Ok(deployments)) = &mut facts.deployments {
+            deployments[0].status = typed(status);
+        }
+        let finding = find(&facts, Check::ReplicasReady);
+        assert!(finding.state == State::Warning && finding.message.contains(part), "{part}: {finding:?}");
+    }
+    // One that a node has evicted is listed until somebody deletes it.
+    let replicas = Some(Ok(vec![well("one", "a"), well("two", "b"), latest()]));
+    let finding = find(&Facts { replicas, ..facts() }, Check::ReplicasReady);
+    assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "2 of 2 ready"));
+}
+
+#[test]
+fn what_somebody_wants_to_know_may_not_stay_unknown() {
+    for probe in [
+        Probe::NoNamespace,
+        Probe::NotPermitted { namespaces: vec!["shop".into()], reason: "cannot create".into() },
+        Probe::Refused { namespace: "shop".into(), code: 403, message: "exceeded quota: small".into() },
+    ] {
+        let mut facts = Facts { probe, ..facts() };
+        assert_eq!(find(&facts, Check::PodPatched).state, State::Skipped);
+        facts.is_probe_asked_for = true;
+        let finding = find(&facts, Check::PodPatched);
+        assert!(finding.state == State::Failed && finding.hint.is_some(), "{finding:?}");
+    }
 }
