@@ -40,6 +40,9 @@ pub struct Own {
     pub certificate_lifetime: Lifetime,
 }
 
+/// What is wrong with an authority that is held back.
+const OLD: &str = "is new and yet near its end, by this clock; check the clocks of the nodes";
+
 /// The authority, as this replica sees it.
 pub(super) struct SharedAuthority {
     own: Own,
@@ -187,7 +190,10 @@ impl SharedAuthority {
                 Some(format!("the {place} holds no authority that can be used: {reason}"))
             }
             (None, Sight::Found((_, Stored::Whole { authority, .. }))) => unusable(authority, now)
-                .map(|why| format!("the authority of the {place} cannot be used: {why}")),
+                .map(|why| format!("the authority of the {place} cannot be used: {why}"))
+                .or_else(|| {
+                    rotation.is_held_back(now).then(|| format!("the authority of the {place} {OLD}"))
+                }),
         };
         let wrong: Vec<String> = wrong.into_iter().chain(self.refused.clone()).collect();
         let wrong = wrong.join("; ");
