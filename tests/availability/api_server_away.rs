@@ -12,7 +12,7 @@ use fermata_test_cluster::{
 
 use crate::{
     figures::{Figures, publish},
-    load::{Load, trials, turn},
+    load::{BESIDE, Load, trials},
     replicas::{Replicas, metric},
 };
 
@@ -30,8 +30,7 @@ fn well(readyz: &str, condition: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reviews_do_not_suffer_while_the_api_server_is_away() {
-    let _turn = turn().await;
-    let (figures, ()) = trials(go_away).await;
+    let (figures, ()) = trials(BESIDE, go_away).await;
     figures.expect_no_failure();
 }
 

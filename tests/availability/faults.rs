@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::{Figures, Outcome, publish},
-    load::{Load, alone, trials},
+    load::{ALONE, Load, trials},
     replicas::{NEWS, Replicas, endpoint},
 };
 
@@ -26,8 +26,7 @@ struct Death {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_replica_loses_at_most_what_it_had_in_hand() {
-    let _turn = alone().await;
-    let (figures, Death { before, after, known, stays }) = trials(kill_one_of_two).await;
+    let (figures, Death { before, after, known, stays }) = trials(ALONE, kill_one_of_two).await;
     let next = figures.next_right_after(after).unwrap();
     assert!(next <= RECOVERY, "the next success came after {next:?}");
     for record in figures.failures() {
@@ -71,8 +70,7 @@ async fn kill_one_of_two() -> (Figures, Death) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stands_still_for_a_while_fails_no_review() {
-    let _turn = alone().await;
-    let (figures, (still, resumed)) = trials(stop_one_of_two).await;
+    let (figures, (still, resumed)) = trials(ALONE, stop_one_of_two).await;
     figures.expect_no_failure();
     let late = waited(&figures, resumed);
     let meanwhile = figures.records.iter().filter(|record| (still..resumed).contains(&record.due)).count();

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::{Figures, publish},
-    load::{Load, trials, turn},
+    load::{BESIDE, Load, trials},
     replicas::{NAME, NEWS, Replicas, TIMEOUT, endpoint, metric},
 };
 
@@ -35,8 +35,7 @@ async fn reloaded(replica: &Fermata, times: u32) {
 /// which is the only one that they trust in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_change_fail_no_review() {
-    let _turn = turn().await;
-    let (figures, ()) = trials(change_files).await;
+    let (figures, ()) = trials(BESIDE, change_files).await;
     figures.expect_no_failure();
 }
 
@@ -74,8 +73,7 @@ async fn change_files() -> (Figures, ()) {
 /// servers are always half a second behind with what they trust, and always new ones, without a connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_certificates_and_a_new_authority_fail_no_review() {
-    let _turn = turn().await;
-    let (figures, ()) = trials(renew_all).await;
+    let (figures, ()) = trials(BESIDE, renew_all).await;
     figures.expect_no_failure();
 }
 
