@@ -7,6 +7,7 @@ pub mod authority;
 pub mod bundle;
 pub mod certificate;
 mod chance;
+mod contest;
 pub mod expiry;
 pub mod files;
 mod holder;

@@ -5,8 +5,12 @@
 
 #[path = "authority/absence.rs"]
 mod absence;
+#[path = "authority/bad_input.rs"]
+mod bad_input;
 #[path = "authority/files.rs"]
 mod files;
+#[path = "authority/greeting.rs"]
+mod greeting;
 #[path = "authority/installation.rs"]
 mod installation;
 #[path = "authority/load.rs"]
@@ -21,3 +25,5 @@ mod rotation;
 mod secret;
 #[path = "authority/start.rs"]
 mod start;
+#[path = "authority/uninstallation.rs"]
+mod uninstallation;

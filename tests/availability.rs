@@ -12,6 +12,8 @@ mod faults;
 mod figures;
 #[path = "availability/load.rs"]
 mod load;
+#[path = "availability/registration.rs"]
+mod registration;
 #[path = "availability/replicas.rs"]
 mod replicas;
 #[path = "availability/rollout.rs"]

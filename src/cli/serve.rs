@@ -3,6 +3,7 @@
 mod certificate;
 
 use std::{
+    fmt,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -12,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, value_parser};
 use fermata_core::ServerVersion;
 use fermata_stop_plan::Seconds;
@@ -21,6 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -224,14 +226,15 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
     let transport = Transport::tls(tls, &metrics);
     let router = mutate::router(Arc::clone(&admission));
     let crowded = move || admission.crowded();
-    let reviews = tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
+    let mut reviews =
+        tokio::spawn(reviews_port.serve(transport, connections, router, crowded, ending.clone()));
     let admin_limits = ConnectionLimits { connections: ADMIN_CONNECTIONS, ..limits };
     let admin_connections = Connections::counting(admin_limits, metrics.connections_shed.clone());
     let crowded = move || metrics.refused(Refusal::AdminConnections);
     let router = admin::router(admin);
     tokio::spawn(admin_port.serve(Transport::Plain, admin_connections, router, crowded, admin_ending));
 
-    let first = signals.next().await;
+    let first = unless_ended(&mut reviews, signals.next()).await?;
     tracing::info!(signal = first.name(), %drain, "ending; a second signal ends at once");
     conditions.serving.failed(format!("draining after {}", first.name()));
     let drain = Duration::from_secs(drain.get().into());
@@ -243,10 +246,29 @@ async fn serve(options: ServeOptions, log_lines_lost: Lost) -> anyhow::Result<Ex
             return Ok(ExitCode::from(second.exit_code()));
         }
         // Ends by itself once nothing is left to do, or is cut off at the last step.
-        _ = reviews => {}
+        ended = reviews => ended.map_err(|fault| no_reviews(&fault))?,
     }
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for something for as long as reviews are accepted: without them nothing is left to wait for, and only a
+/// restart helps, which the end of the program brings about.
+async fn unless_ended<T>(reviews: &mut JoinHandle<()>, other: impl Future<Output = T>) -> anyhow::Result<T> {
+    tokio::select! {
+        biased;
+        done = other => Ok(done),
+        ended = reviews => Err(match ended {
+            Ok(()) => no_reviews(&"it has ended"),
+            Err(fault) => no_reviews(&fault),
+        }),
+    }
+}
+
+/// Says that the task has gone that accepts reviews.
+fn no_reviews(why: &impl fmt::Display) -> anyhow::Error {
+    tracing::error!(%why, "reviews are not accepted any more; leaving, to be started anew");
+    anyhow!("reviews are not accepted any more: {why}")
 }
 
 /// The client for the cluster, and the Namespace that this runs in: as given, or as the Pod's own access names it.
@@ -302,5 +324,22 @@ impl Signals {
             _ = self.interrupt.recv() => End::Interrupt,
             _ = self.terminate.recv() => End::Terminate,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::unless_ended;
+
+    #[tokio::test]
+    async fn a_panic_of_what_accepts_reviews_ends_the_wait_for_a_signal() {
+        let mut panics = tokio::spawn(async { panic!("on purpose") });
+        let error = unless_ended(&mut panics, pending::<()>()).await.unwrap_err().to_string();
+        assert!(error.contains("reviews are not accepted any more: ") && error.contains("panic"), "{error}");
+        let mut accepts = tokio::spawn(pending());
+        assert_eq!(unless_ended(&mut accepts, async { 1 }).await.unwrap(), 1);
+        accepts.abort();
     }
 }

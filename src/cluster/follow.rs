@@ -14,7 +14,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use super::Sight;
@@ -32,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait after a fault: so long at first, and ever longer up to a limit.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a round takes at the least. A watch that something on the way ends at once, without an error, must not
+/// become lists without end.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// What is known of an object.
 #[derive(Clone, Debug)]
@@ -55,8 +59,12 @@ where
 {
     let mut pause = FIRST_PAUSE;
     loop {
+        let begun = Instant::now();
         match round(&api, name, observed).await {
-            Ok(()) => pause = FIRST_PAUSE,
+            Ok(()) => {
+                pause = FIRST_PAUSE;
+                sleep_until(begun + ROUND).await;
+            }
             Err(error) => {
                 let fault = format!("{error:#}");
                 observed.send_if_modified(|observed| {
@@ -120,5 +128,49 @@ pub(crate) fn said(error: kube::Error) -> anyhow::Error {
         }
         kube::Error::Api(status) if !status.message.is_empty() => anyhow!("{}", status.message),
         other => anyhow!("{other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use axum::{Router, http::Uri};
+    use k8s_openapi::api::core::v1::Secret;
+    use kube::{Api, Client};
+    use tokio::{sync::watch, time::timeout};
+
+    use super::{Observed, follow};
+    use crate::cluster::Sight;
+
+    /// A real API server ends no watch at once; something between may.
+    #[tokio::test]
+    async fn a_watch_that_ends_at_once_is_not_begun_anew_without_end() {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&lists);
+        let server =
+            Router::new().fallback(move |uri: Uri| {
+                let is_watch = uri.query().unwrap_or_default().contains("watch=true");
+                if !is_watch {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                async move {
+                    if is_watch { "" } else { r#"{ "metadata": { "resourceVersion": "1" }, "items": [] }"# }
+                }
+            });
+        let api = Api::<Secret>::namespaced(Client::new(server, "home"), "home");
+        let (observed, seen) = watch::channel(Observed::default());
+        let follows = follow(api, "authority", &observed);
+        assert!(timeout(Duration::from_millis(1500), follows).await.is_err());
+        assert!(matches!(seen.borrow().object, Sight::Missing));
+        assert_eq!(seen.borrow().fault, None);
+        let lists = lists.load(Ordering::Relaxed);
+        assert!((1..=2).contains(&lists), "{lists}");
     }
 }

@@ -55,6 +55,12 @@ impl Condition {
         self.set(State::Failed(line(why)))
     }
 
+    /// Whether reviews cannot be answered, or should go elsewhere.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state(), State::Failed(_))
+    }
+
     fn set(&self, state: State) -> bool {
         let mut current = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let news = *current != state;
@@ -164,7 +170,7 @@ mod tests {
         conditions.namespaces.ok();
         conditions.tls.failed("expired");
         let (ready, page) = conditions.report();
-        assert!(!ready);
+        assert!(!ready && conditions.tls.has_failed() && !conditions.config.has_failed());
         assert!(page.contains("[-]tls failed: expired\n") && page.ends_with("not ready\n"), "{page}");
         conditions.tls.ok();
         assert!(conditions.report().0);

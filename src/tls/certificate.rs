@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer, time::ASN1Time};
 
 /// How far before its issue a certificate is valid, so that a clock that is behind accepts it.
-const BACKDATED: Duration = Duration::from_hours(1);
+pub(super) const BACKDATED: Duration = Duration::from_hours(1);
 
 /// From when to when a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

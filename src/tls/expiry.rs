@@ -13,8 +13,14 @@ pub struct Late(u32);
 impl Late {
     /// One from elsewhere: a third of its lifetime is left, when cert-manager has replaced it.
     pub const FROM_ELSEWHERE: Self = Self(667);
-    /// One of the own authority: its renewal is due before 700, and takes a moment.
+    /// One of the own making, be it a certificate or the authority: its renewal is due at a random moment between 600
+    /// and 700, and takes a moment. At a third left, which is 667, one that is well would often be warned about.
     pub const OWN: Self = Self(750);
+
+    /// Whether it should have been replaced by now.
+    pub(super) fn has_come(self, validity: Validity, now: SystemTime) -> bool {
+        now >= validity.at_thousandths(self.0)
+    }
 }
 
 /// Says when the served certificate expires, and takes the program out of service once it has: no API server
@@ -63,7 +69,7 @@ impl End {
     fn of(validity: Validity, late: Late, now: SystemTime) -> Self {
         if validity.is_over(now) {
             Self::Past
-        } else if now >= validity.at_thousandths(late.0) {
+        } else if late.has_come(validity, now) {
             Self::Near
         } else {
             Self::Far

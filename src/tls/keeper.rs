@@ -5,7 +5,7 @@ mod authority;
 mod registration;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     CertificateHolder,
     expiry::{self, Late},
-    rotation::{Action, Rotation},
+    rotation::{Action, Rotation, Served},
 };
 use crate::{
     cluster::{
@@ -46,6 +46,8 @@ pub struct Keeper {
     pub configuration: Option<String>,
     /// What serves the certificate.
     pub holder: Arc<CertificateHolder>,
+    /// What is known of the certificate that is served: a keeper that is begun anew goes on from there.
+    pub served: Arc<Mutex<Option<Served>>>,
     /// Where it is said how things are.
     pub conditions: Conditions,
     /// Where it is counted.
@@ -77,7 +79,7 @@ impl Keeper {
         mut secrets: watch::Receiver<Observed<Secret>>,
         mut configurations: watch::Receiver<Observed<MutatingWebhookConfiguration>>,
     ) {
-        let mut rotation = Rotation::default();
+        let mut rotation = Rotation::resume(self.served().clone());
         let mut authority = self.own.clone().map(|own| SharedAuthority::new(self, own));
         let mut registration = self.configuration.clone().map(|name| Registration::new(self, name));
         let shortest = self.own.as_ref().map_or(LOOK, |own| own.certificate_lifetime.get() / 40);
@@ -113,7 +115,10 @@ impl Keeper {
                     match (action, &mut registration) {
                         (Action::Serve { reason, authority: signer }, _) => {
                             authority.serve(&mut rotation, reason, signer, now);
+                            *self.served() = rotation.served().cloned();
                         }
+                        // Who is ending leaves that to those that stay, if any do.
+                        (Action::MakeSecret, _) if self.conditions.serving.has_failed() => {}
                         (Action::MakeSecret, _) => authority.make_secret().await,
                         (Action::Fill { reason, trusted }, _) => authority.fill(&reason, trusted, now).await,
                         (Action::Register { reason, authorities }, Some(registration)) => {
@@ -128,5 +133,9 @@ impl Keeper {
                 registration.report(&self.holder, rotation.is_settling(now), SystemTime::now());
             }
         }
+    }
+
+    fn served(&self) -> MutexGuard<'_, Option<Served>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use rustls::{
-    CertificateError, Error, RootCertStore,
+    CertificateError, Error, ExtendedKeyPurpose, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
@@ -50,6 +50,9 @@ impl Entry {
         }
     }
 }
+
+/// `anyExtendedKeyUsage` (RFC 5280, section 4.2.1.12).
+const ANY_PURPOSE: [usize; 5] = [2, 5, 29, 37, 0];
 
 /// The host of a URL, without the brackets of an IPv6 address.
 fn host(url: &str) -> Option<String> {
@@ -137,10 +140,18 @@ fn verdict(error: &Error, entry: &Entry, name: &str) -> Verdict {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Verdict::Refused("it, or its authority, is not valid yet; check the clocks".into())
         }
-        // Go accepts more than rustls does: a server's certificate that is its own authority, or curves that ring
-        // does not know. Taking a webhook that works out of service would be worse than not to know.
+        CertificateError::InvalidPurpose => Verdict::Refused("it is not for servers".into()),
+        CertificateError::InvalidPurposeContext { presented, .. } if !allows_any_purpose(presented) => {
+            Verdict::Refused("it is not for servers: its extended key usage lacks serverAuth".into())
+        }
+        // Go accepts more than rustls does: a server's certificate that is its own authority, one for any purpose,
+        // or curves that ring does not know. Taking a webhook that works out of service would be worse than not to know.
         other => Verdict::Unclear(format!("the caBundle of {} cannot be judged: {other}", entry.name)),
     }
+}
+
+fn allows_any_purpose(purposes: &[ExtendedKeyPurpose]) -> bool {
+    purposes.iter().any(|purpose| matches!(purpose, ExtendedKeyPurpose::Other(oid) if *oid == ANY_PURPOSE))
 }
 
 #[cfg(test)]
@@ -148,10 +159,15 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose as Purpose, IsCa,
+        KeyPair,
+    };
+    use rustls::pki_types::CertificateDer;
     use serde_json::{Value, json};
 
     use super::{Entry, Verdict, judge};
-    use crate::tls::{Identity, authority::Authority, bundle};
+    use crate::tls::{Identity, authority::Authority, bundle, certificate::CaCertificate};
 
     const DAY: Duration = Duration::from_hours(24);
 
@@ -213,6 +229,32 @@ mod tests {
         );
         assert!(refused(&identity, trusting(&authority), now + DAY * 2).ends_with("has expired"));
         assert!(refused(&identity, trusting(&authority), now - DAY).contains("not valid yet"));
+    }
+
+    /// Go's verdicts: what is listed must hold servers, or anything.
+    #[test]
+    fn a_certificate_for_another_purpose_is_refused() {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let client = json!({ "url": "https://shop.example.com/" });
+        let mut entry = entry(&client);
+        entry.bundle.authorities.push(CaCertificate::new(issuer.der().clone()).unwrap());
+        entry.by_system_roots = false;
+        let verdict = |purposes: &[Purpose]| {
+            let mut params = CertificateParams::new(vec!["shop.example.com".to_owned()]).unwrap();
+            params.extended_key_usages = purposes.to_vec();
+            let leaf = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            let chain: [CertificateDer<'_>; 1] = [leaf.der().clone()];
+            judge(&chain, std::slice::from_ref(&entry), SystemTime::now())
+        };
+        for accepted in [&[][..], &[Purpose::ServerAuth], &[Purpose::ClientAuth, Purpose::ServerAuth]] {
+            assert_eq!(verdict(accepted), Verdict::Accepted, "{accepted:?}");
+        }
+        let refused = verdict(&[Purpose::ClientAuth]);
+        assert!(matches!(&refused, Verdict::Refused(why) if why.contains("lacks serverAuth")), "{refused:?}");
+        let any = verdict(&[Purpose::ClientAuth, Purpose::Any]);
+        assert!(matches!(any, Verdict::Unclear(_)), "Go accepts it: {any:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 use super::{
     authority::Authority,
     bundle,
-    certificate::{CaCertificate, Validity},
+    certificate::{BACKDATED, CaCertificate, Validity},
     registration::Entry,
     secret::Stored,
 };
@@ -25,6 +25,13 @@ const SETTLING: Duration = Duration::from_secs(10);
 
 /// How many times [`SETTLING`] an authority is young.
 const YOUNG: u32 = 6;
+
+/// Which part of its lifetime an authority stays that has just come, though its renewal is due.
+const HELD_BACK: u32 = 20;
+
+/// How long a Secret that was there has to be missing until it is made anew. Helm 3 deletes it before the registration;
+/// one that is made between the two would belong to no release, and the next installation would be refused because of it.
+const ABSENCE: Duration = Duration::from_secs(3);
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -56,7 +63,7 @@ pub enum Action {
 
 /// The certificate that is served.
 #[derive(Clone, Debug)]
-struct Served {
+pub struct Served {
     authority: Arc<Authority>,
     validity: Validity,
     renewal: SystemTime,
@@ -67,6 +74,12 @@ struct Served {
 pub struct Rotation {
     /// The authority of the Secret, the last one that could be used.
     current: Option<Arc<Authority>>,
+    /// When it came, where it has followed another one.
+    came: Option<SystemTime>,
+    /// Whether the Secret was ever there.
+    had_secret: bool,
+    /// Since when it is missing.
+    missing: Option<SystemTime>,
     /// Those that the Secret said are to be trusted.
     trusted: Vec<CaCertificate>,
     served: Option<Served>,
@@ -88,6 +101,12 @@ enum Registered {
 }
 
 impl Rotation {
+    /// Goes on with what is served already. In the middle of a rotation that is not what the Secret holds.
+    #[must_use]
+    pub fn resume(served: Option<Served>) -> Self {
+        Self { served, ..Self::default() }
+    }
+
     /// What is to be done now, the most urgent first.
     pub fn next(
         &mut self,
@@ -99,7 +118,7 @@ impl Rotation {
         self.learn(secret, now);
         self.observe(registered, now);
         actions.extend(self.serve(registered, now));
-        actions.extend(self.fill(secret, now));
+        actions.extend(self.fill(secret, registered, now));
         actions.extend(self.register(registered, now));
         actions
     }
@@ -121,6 +140,12 @@ impl Rotation {
         self.served.is_some()
     }
 
+    /// The certificate that is served.
+    #[must_use]
+    pub const fn served(&self) -> Option<&Served> {
+        self.served.as_ref()
+    }
+
     /// Whether what is served is registered, and API servers have not had the time yet to learn of it.
     #[must_use]
     pub fn is_settling(&self, now: SystemTime) -> bool {
@@ -130,14 +155,34 @@ impl Rotation {
         }
     }
 
+    /// Whether the authority is due for renewal and stays for a while all the same.
+    ///
+    /// A replica whose clock is far ahead finds each new authority due at once, and what it makes in its place is not
+    /// valid yet for the others, who make another one at once: for ever, were there not this pause. Whatever is true
+    /// of the clocks, an authority that can be used is good enough for half of the time that it has left.
+    #[must_use]
+    pub fn is_held_back(&self, now: SystemTime) -> bool {
+        let (Some(current), Some(came)) = (&self.current, self.came) else { return false };
+        let validity = current.certificate().validity();
+        let left = validity.not_after().duration_since(came).unwrap_or_default();
+        now >= current.renewal()
+            && now >= came
+            && now < came + (validity.lifetime() / HELD_BACK).min(left / 2)
+    }
+
     fn learn(&mut self, secret: Sight<&Stored>, now: SystemTime) {
+        match secret {
+            Sight::Unknown => {}
+            Sight::Missing => _ = self.missing.get_or_insert(now),
+            Sight::Found(_) => (self.had_secret, self.missing) = (true, None),
+        }
         let Sight::Found(Stored::Whole { authority, trusted }) = secret else { return };
         if unusable(authority, now).is_some() {
             return;
         }
         self.trusted.clone_from(trusted);
         if self.current.as_ref().is_none_or(|current| !same(current, authority)) {
-            self.current = Some(Arc::clone(authority));
+            self.came = self.current.replace(Arc::clone(authority)).map(|_| now);
             // Of another one nothing is known.
             if self.registered != Registered::NeverSeen {
                 self.registered = Registered::No;
@@ -206,8 +251,8 @@ impl Rotation {
             if is_registered(current) && !is_registered(&served.authority) {
                 return action(current, "the earlier authority is not registered any more");
             }
-            if served.authority.certificate().validity().is_over(now) {
-                return action(current, "the earlier authority has expired");
+            if unusable(&served.authority, now).is_some() {
+                return action(current, "the earlier authority is not valid");
             }
         }
         // By the wall clock, for a machine may have been suspended; and a clock that was ahead may have been set right.
@@ -226,9 +271,10 @@ impl Rotation {
         None
     }
 
-    fn fill(&self, secret: Sight<&Stored>, now: SystemTime) -> Option<Action> {
+    fn fill(&self, secret: Sight<&Stored>, registered: Sight<&[Entry]>, now: SystemTime) -> Option<Action> {
         let stored = match secret {
             Sight::Unknown => return None,
+            Sight::Missing if self.had_secret && self.may_be_uninstalled(registered, now) => return None,
             Sight::Missing => return Some(Action::MakeSecret),
             Sight::Found(stored) => stored,
         };
@@ -237,7 +283,9 @@ impl Rotation {
             Stored::Broken { reason, .. } => reason.clone(),
             Stored::Whole { authority, .. } => match unusable(authority, now) {
                 Some(reason) => reason.to_owned(),
-                None if now >= self.renewal_of(authority) => "it is time to renew it".to_owned(),
+                None if now >= self.renewal_of(authority) && !self.is_held_back(now) => {
+                    "it is time to renew it".to_owned()
+                }
                 None => return None,
             },
         };
@@ -246,6 +294,12 @@ impl Rotation {
             bundle::add(&mut trusted, authority.clone());
         }
         Some(Action::Fill { reason, trusted: bundle::kept(trusted, &self.own(), now) })
+    }
+
+    /// Whether the Secret may have gone for good: the registration has gone too, or there was no time yet to see that.
+    fn may_be_uninstalled(&self, registered: Sight<&[Entry]>, now: SystemTime) -> bool {
+        let since = self.missing.and_then(|missing| now.duration_since(missing).ok());
+        matches!(registered, Sight::Missing) || since.is_some_and(|since| since < ABSENCE)
     }
 
     /// When to renew an authority: the moment that was drawn when it was first read.
@@ -306,11 +360,11 @@ fn settling(authority: &Authority) -> Duration {
     SETTLING.min(authority.certificate().validity().lifetime() / 10)
 }
 
-/// Whether it was made so lately that it may have been registered just now. By then a replica that starts has not seen
-/// the change itself.
+/// Whether it was made so lately that it may have been registered just now, whatever whoever made it thinks of the
+/// time. By then a replica that starts has not seen the change itself.
 fn is_young(authority: &Authority, now: SystemTime) -> bool {
     let validity = authority.certificate().validity();
-    now + validity.lifetime() < validity.not_after() + YOUNG * settling(authority)
+    now + validity.lifetime() < validity.not_after() + YOUNG * settling(authority) + BACKDATED
 }
 
 /// Whether two are the same authority.

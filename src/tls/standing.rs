@@ -19,8 +19,7 @@ const WORTH_SAYING: Duration = Duration::from_secs(1);
 pub(super) struct Standing {
     /// Whether it was ever known to be accepted.
     earned: bool,
-    /// Since when it is known to be refused, and whether the log has it.
-    refused: Option<(SystemTime, bool)>,
+    refusals: Refusals,
 }
 
 /// What is known of the registration.
@@ -31,8 +30,43 @@ pub(super) struct Known<'a> {
     pub(super) entries: Sight<&'a [Entry]>,
     /// Why it is not followed, or could not be written.
     pub(super) fault: Option<&'a str>,
+    /// Who undoes each write, where somebody does.
+    pub(super) contest: Option<&'a str>,
     /// Whether API servers may not have heard of it yet.
     pub(super) is_settling: bool,
+}
+
+/// How long API servers have refused lately.
+///
+/// Where somebody undoes each write, what is registered is right for a moment every few seconds. Such moments end
+/// nothing: what counts is whether it was wrong for most of the time. Then hardly any review comes through, and the
+/// program is out of service although it could answer; a replica that says it is ready would hide that from whoever
+/// looks, and hold back no rollout. Where it is wrong for less than half of the time, most reviews do come through, and
+/// to be out of service would lose these too.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// The last look, and whether it was refused then.
+    last: Option<(SystemTime, bool)>,
+    /// For how long it was refused, less for how long it was accepted since.
+    balance: Duration,
+    /// Whether it has been refused for too long.
+    is_out: bool,
+    /// Whether the log has it.
+    is_said: bool,
+}
+
+impl Refusals {
+    fn note(&mut self, is_refused: bool, now: SystemTime) {
+        let (last, was_refused) = self.last.replace((now, is_refused)).unwrap_or((now, is_refused));
+        // A clock that was set back must not prolong it.
+        let since = now.duration_since(last).unwrap_or_default();
+        self.balance = if was_refused {
+            (self.balance + since).min(PATIENCE)
+        } else {
+            self.balance.saturating_sub(since)
+        };
+        self.is_out = if self.is_out { !self.balance.is_zero() } else { self.balance >= PATIENCE };
+    }
 }
 
 impl Standing {
@@ -44,8 +78,73 @@ impl Standing {
         now: SystemTime,
         condition: &Condition,
     ) {
+        let fault = known.fault.into_iter().chain(known.contest).collect::<Vec<_>>().join("; ");
+        let but = if fault.is_empty() { String::new() } else { format!("; {fault}") };
+        match self.verdict(chain, known, now) {
+            Verdict::Accepted if known.is_settling && !self.earned => {
+                condition.failed("it was registered just now; API servers are given time to learn of it");
+            }
+            Verdict::Accepted => {
+                self.earned = true;
+                if known.contest.is_some() {
+                    self.refusals.note(false, now);
+                } else {
+                    self.refusals = Refusals::default();
+                }
+                if self.refusals.is_out {
+                    condition
+                        .failed(format!("API servers refuse the served certificate most of the time{but}"));
+                } else if fault.is_empty() {
+                    if condition.ok() {
+                        tracing::info!(
+                            configuration = known.name,
+                            "API servers accept the certificate, by what is registered"
+                        );
+                    }
+                } else if condition.degraded(&fault)
+                    && let Some(fault) = known.fault
+                {
+                    tracing::warn!("API servers accept the certificate, and may not for long: {fault}");
+                }
+            }
+            Verdict::Unclear(why) if self.earned => {
+                self.refusals = Refusals::default();
+                if condition.degraded(format!("{why}{but}")) {
+                    tracing::warn!("whether API servers accept the certificate is not known: {why}{but}");
+                }
+            }
+            Verdict::Unclear(why) => {
+                // What comes and goes at every start is no news for the log.
+                let is_usual = known.fault.is_none() && !matches!(known.entries, Sight::Missing);
+                if condition.failed(format!("{why}{but}")) && !is_usual {
+                    tracing::warn!("not ready: {why}{but}");
+                }
+            }
+            Verdict::Refused(why) => {
+                let why = format!("API servers refuse the served certificate: {why}{but}");
+                self.refusals.note(true, now);
+                if self.earned && !self.refusals.is_out {
+                    condition.degraded(&why);
+                } else {
+                    condition.failed(&why);
+                }
+                if self.refusals.balance >= WORTH_SAYING && !self.refusals.is_said {
+                    self.refusals.is_said = true;
+                    tracing::error!("{why}");
+                }
+            }
+        }
+    }
+
+    /// What API servers make of the certificate.
+    fn verdict(
+        &mut self,
+        chain: Option<&[CertificateDer<'_>]>,
+        known: &Known<'_>,
+        now: SystemTime,
+    ) -> Verdict {
         let name = known.name;
-        let verdict = match (known.entries, chain) {
+        match (known.entries, chain) {
             (Sight::Unknown, _) => {
                 Verdict::Unclear(format!("MutatingWebhookConfiguration {name} is not known yet"))
             }
@@ -61,53 +160,6 @@ impl Standing {
                 }
                 other => other,
             },
-        };
-        let but = known.fault.map(|fault| format!("; {fault}")).unwrap_or_default();
-        match verdict {
-            Verdict::Accepted if known.is_settling && !self.earned => {
-                condition.failed("it was registered just now; API servers are given time to learn of it");
-            }
-            Verdict::Accepted => {
-                (self.earned, self.refused) = (true, None);
-                let news = match known.fault {
-                    None => condition.ok(),
-                    Some(fault) => condition.degraded(fault),
-                };
-                if news && known.fault.is_none() {
-                    tracing::info!(
-                        configuration = name,
-                        "API servers accept the certificate, by what is registered"
-                    );
-                }
-            }
-            Verdict::Unclear(why) if self.earned => {
-                self.refused = None;
-                if condition.degraded(format!("{why}{but}")) {
-                    tracing::warn!("whether API servers accept the certificate is not known: {why}{but}");
-                }
-            }
-            Verdict::Unclear(why) => {
-                // What comes and goes at every start is no news for the log.
-                let is_usual = known.fault.is_none() && !matches!(known.entries, Sight::Missing);
-                if condition.failed(format!("{why}{but}")) && !is_usual {
-                    tracing::warn!("not ready: {why}{but}");
-                }
-            }
-            Verdict::Refused(why) => {
-                let why = format!("API servers refuse the served certificate: {why}{but}");
-                // A clock that was set back must not prolong it.
-                let (since, is_said) = *self.refused.get_or_insert((now, false));
-                let lasts = now.duration_since(since).unwrap_or(PATIENCE);
-                if self.earned && lasts < PATIENCE {
-                    condition.degraded(&why);
-                } else {
-                    condition.failed(&why);
-                }
-                if lasts >= WORTH_SAYING && !is_said {
-                    self.refused = Some((since, true));
-                    tracing::error!("{why}");
-                }
-            }
         }
     }
 }
@@ -143,7 +195,7 @@ mod tests {
         let conditions = Conditions::default();
         let mut standing = Standing::default();
         let mut ready = |entries, fault, is_settling, seconds| {
-            let known = Known { name: "fermata", entries, fault, is_settling };
+            let known = Known { name: "fermata", entries, fault, contest: None, is_settling };
             let now = begin + SECOND * seconds;
             standing.report(Some(leaf.chain()), &known, now, &conditions.registration);
             let (ready, page) = conditions.report();
@@ -168,5 +220,49 @@ mod tests {
             assert_eq!(is_ready, expected, "at {at}: {line}");
             assert!(line.contains(says), "at {at}: {line}");
         }
+    }
+
+    #[test]
+    fn moments_of_acceptance_between_refusals_do_not_make_it_ready() {
+        let mut now = SystemTime::now();
+        let [own, foreign] = [(); 2].map(|()| Authority::generate(now, SECOND * 3600).unwrap().authority);
+        let leaf = own.issue(&["localhost".to_owned()], now, SECOND * 3600).unwrap().identity;
+        let (accepted, refused) = ([entry(&own)], [entry(&foreign)]);
+        let conditions = Conditions::default();
+        let mut standing = Standing::default();
+        let mut line = |is_accepted: bool, contest: Option<&str>, millis: u64| {
+            let entries = Sight::Found(if is_accepted { &accepted[..] } else { &refused[..] });
+            let known = Known { name: "fermata", entries, fault: None, contest, is_settling: false };
+            standing.report(Some(leaf.chain()), &known, now, &conditions.registration);
+            now += Duration::from_millis(millis);
+            conditions.report().1.lines().nth(2).unwrap().to_owned()
+        };
+        let contest = Some("cainjector undoes it");
+        assert_eq!(line(true, None, 0), "[+]registration ok");
+        // Wrong for a second of six.
+        for _ in 0..20 {
+            assert!(line(false, contest, 1000).contains("degraded: API servers refuse"));
+            assert_eq!(line(true, contest, 5000), "[-]registration degraded: cainjector undoes it");
+        }
+        // Right for a moment of five seconds.
+        for _ in 0..3 {
+            line(false, contest, 5000);
+            line(true, contest, 10);
+        }
+        for _ in 0..3 {
+            let said = line(false, contest, 5000);
+            assert!(said.contains("failed: API servers refuse the served certificate: "), "{said}");
+            assert!(said.ends_with("; cainjector undoes it"), "{said}");
+            let said = line(true, contest, 10);
+            assert!(said.contains("failed: API servers refuse the served certificate most of"), "{said}");
+        }
+        // At last it is right for longer than it was wrong.
+        line(true, contest, 10_000);
+        assert_eq!(line(true, contest, 0), "[-]registration degraded: cainjector undoes it");
+        assert_eq!(line(true, None, 0), "[+]registration ok");
+        // Once nobody undoes it, it is well at once.
+        line(false, None, 6000);
+        assert!(line(false, None, 0).contains("failed: "));
+        assert_eq!(line(true, None, 0), "[+]registration ok");
     }
 }

@@ -17,7 +17,7 @@ use super::{bundle, certificate::CaCertificate};
 use crate::{cluster::follow::said, telemetry::metrics::Written};
 
 /// Under which name the API server notes who owns a field.
-const MANAGER: &str = "fermata";
+pub(super) const MANAGER: &str = "fermata";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);

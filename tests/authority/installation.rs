@@ -20,6 +20,7 @@ use k8s_openapi::{
     api::{
         admissionregistration::v1::MutatingWebhookConfiguration,
         authentication::v1::TokenRequest,
+        authorization::v1::SelfSubjectAccessReview,
         core::v1::{Pod, Secret, ServiceAccount},
         rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
     },
@@ -37,6 +38,13 @@ pub(crate) const NAME: &str = "fermata";
 
 /// The name of the Secret.
 pub(crate) const SECRET: &str = "fermata-authority";
+
+/// What the chart allows in self-signed mode: about the Secret, and about the configuration.
+pub(crate) const SECRET_VERBS: [&str; 6] = ["get", "list", "watch", "update", "patch", "create"];
+pub(crate) const CONFIGURATION_VERBS: [&str; 4] = ["get", "list", "watch", "patch"];
+
+/// What merely looks.
+pub(crate) const READ: [&str; 3] = ["get", "list", "watch"];
 
 /// How long to wait for anything.
 const BOUND: Duration = Duration::from_secs(40);
@@ -121,21 +129,51 @@ impl Installation {
         let home = self.home.name();
         let subject = json!([{ "kind": "ServiceAccount", "name": NAME, "namespace": home }]);
         let group = "rbac.authorization.k8s.io";
-        let (role, binding) = (self.home_api::<Role>(), self.home_api::<RoleBinding>());
+        let binding = self.home_api::<RoleBinding>();
         let cluster_binding = Api::<ClusterRoleBinding>::all(self.client.clone());
         if !allowed {
             binding.delete(NAME, &DeleteParams::default()).await.unwrap();
             cluster_binding.delete(&self.name, &DeleteParams::default()).await.unwrap();
             return;
         }
-        let secret = json!({
-            "apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET],
-            "verbs": ["get", "list", "watch", "update", "patch", "create"],
-        });
-        put(&role, NAME, json!({ "rules": [secret] })).await;
         let reference = json!({ "apiGroup": group, "kind": "Role", "name": NAME });
         put(&binding, NAME, json!({ "subjects": subject, "roleRef": reference })).await;
-        self.allow_cluster(&["get", "list", "watch", "patch"]).await;
+        self.allow_secret(&SECRET_VERBS).await;
+        self.allow_cluster(&CONFIGURATION_VERBS).await;
+    }
+
+    async fn allow_secret(&self, verbs: &[&str]) {
+        let rule = json!({
+            "apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": verbs,
+        });
+        put(&self.home_api::<Role>(), NAME, json!({ "rules": [rule] })).await;
+    }
+
+    /// Gives these rights alone, and waits until the API server goes by them.
+    pub(crate) async fn allow_only(&self, secret: &[&str], configuration: &[&str]) {
+        self.allow_secret(secret).await;
+        self.allow_cluster(configuration).await;
+        let reviews = Api::<SelfSubjectAccessReview>::all(self.own_client().await);
+        let (core, admission) = (
+            ("", "secrets", SECRET),
+            ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", self.name.as_str()),
+        );
+        for ((group, resource, name), all, allowed) in
+            [(core, &SECRET_VERBS[..], secret), (admission, &CONFIGURATION_VERBS[..], configuration)]
+        {
+            for verb in all {
+                let attributes = json!({ "namespace": self.home.name(), "group": group, "resource": resource,
+                    "name": name, "verb": verb });
+                let review: SelfSubjectAccessReview =
+                    serde_json::from_value(json!({ "spec": { "resourceAttributes": attributes } })).unwrap();
+                eventually("the API server to know the rights", async || {
+                    let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+                    let is_allowed = answer.status.is_some_and(|status| status.allowed);
+                    if is_allowed == allowed.contains(verb) { Ok(()) } else { Err(*verb) }
+                })
+                .await;
+            }
+        }
     }
 
     /// Gives the rights that the chart gives where the certificate comes from files.
@@ -251,6 +289,15 @@ impl Installation {
         api.patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
     }
 
+    /// Replaces the bundle, and nothing else, under the name of another tool.
+    pub(crate) async fn inject(&self, bundle: &str, manager: &str) {
+        let bundle = ByteString(bundle.as_bytes().to_vec());
+        let entry = json!({ "name": "pods.fermata.dev", "clientConfig": { "caBundle": bundle } });
+        let params = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Strategic(json!({ "webhooks": [entry] }));
+        self.configurations().patch(&self.name, &params, &patch).await.unwrap();
+    }
+
     /// The registered bundle as text.
     pub(crate) async fn bundle(&self) -> String {
         let configuration = self.configurations().get(&self.name).await.unwrap();
@@ -290,16 +337,15 @@ impl Installation {
                 self.home.name(),
                 "--webhook-configuration",
                 &self.name,
-                "--drain",
-                "1s",
             ]
             .iter()
+            .chain(if flags.contains(&"--drain") { &[][..] } else { &["--drain", "1s"] })
             .chain(flags)
             .map(ToString::to_string)
             .collect(),
             env: Vec::new(),
             readiness_url: format!("http://127.0.0.1:{}{path}", ports.admin),
-            grace: Duration::from_secs(8),
+            grace: Duration::from_secs(12),
         };
         Fermata::start(&self.scratch, launch).await.unwrap()
     }
@@ -430,6 +476,15 @@ pub(crate) async fn says(fermata: &Fermata, line: &str) -> bool {
     eventually(&format!("/readyz to say {line}"), async || {
         let (ready, page) = readiness(fermata).await;
         if page.contains(line) { Ok(ready) } else { Err(page) }
+    })
+    .await
+}
+
+/// Waits until it has logged that, and gives all that it has logged by then.
+pub(crate) async fn logged(fermata: &Fermata, said: &str) -> String {
+    eventually(&format!("the log to say {said}"), async || {
+        let log = fermata.process().log();
+        if log.contains(said) { Ok(log) } else { Err(log) }
     })
     .await
 }

@@ -7,7 +7,9 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, SECRET, Without, eventually, says};
+use crate::installation::{
+    CONFIGURATION_VERBS, Installation, READ, SECRET, SECRET_VERBS, Without, eventually, logged, metric, says,
+};
 
 fn secret(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "type": "Opaque" })
@@ -80,6 +82,8 @@ async fn rights_that_are_taken_away_leave_it_serving_and_come_back() {
     assert!(says(&fermata, "[-]authority degraded: ").await, "ready, and with the reason");
     assert!(says(&fermata, "is forbidden: User \"system:serviceaccount:").await);
     assert!(says(&fermata, "[-]registration degraded: cannot follow").await);
+    logged(&fermata, "cannot update Secret fermata-authority: ").await;
+    logged(&fermata, "may not for long: cannot follow MutatingWebhookConfiguration").await;
     assert_eq!(installation.review().await, Ok(true));
     installation.allow(true).await;
     let renewed = installation.filled(Some(&authority)).await;
@@ -91,4 +95,59 @@ async fn rights_that_are_taken_away_leave_it_serving_and_come_back() {
     );
     assert_ne!(renewed, authority);
     assert_eq!(installation.review().await, Ok(true));
+}
+
+/// The authority is renewed after 7 to 9 of them, and its certificates end with it.
+const LIFETIMES: [&str; 4] = ["--tls-authority-lifetime", "12s", "--tls-certificate-lifetime", "4s"];
+
+/// Side by side, for both wait for a renewal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_right_that_is_missing_is_named_and_what_waits_for_it_is_done_at_last() {
+    tokio::join!(without_patch(), without_update());
+}
+
+/// The new authority is in the Secret and cannot be registered.
+async fn without_patch() {
+    let installation = Installation::new().await;
+    let fermata = installation.replica(&LIFETIMES).await;
+    installation.allow_only(&SECRET_VERBS, &READ).await;
+    assert!(says(&fermata, "[-]registration degraded: cannot patch MutatingWebhookConfiguration").await);
+    assert!(says(&fermata, "cannot patch resource \"mutatingwebhookconfigurations\"").await);
+    eventually("more attempts", async || {
+        let failed = metric(&fermata, "fermata_ca_bundle_writes_total{result=\"failed\"}").await;
+        if failed > 3.5 { Ok(()) } else { Err(failed.to_string()) }
+    })
+    .await;
+    let log = logged(&fermata, "may not for long").await;
+    assert_eq!(
+        log.matches("may not for long: cannot patch MutatingWebhookConfiguration").count(),
+        1,
+        "{log}"
+    );
+    installation.allow_only(&SECRET_VERBS, &CONFIGURATION_VERBS).await;
+    assert!(says(&fermata, "[+]registration ok").await);
+    assert!(installation.bundle().await.contains(&installation.secret("tls.crt").await.unwrap()));
+}
+
+/// The authority cannot be renewed, and ends.
+async fn without_update() {
+    let installation = Installation::new().await;
+    let fermata = installation.replica(&LIFETIMES).await;
+    let verbs = SECRET_VERBS.into_iter().filter(|verb| *verb != "update").collect::<Vec<_>>();
+    installation.allow_only(&verbs, &CONFIGURATION_VERBS).await;
+    assert!(says(&fermata, "[-]authority degraded: cannot update Secret").await);
+    assert!(says(&fermata, "cannot update resource \"secrets\"").await);
+    assert!(!says(&fermata, "[-]tls failed: the certificate has expired").await);
+    let log = logged(&fermata, "the certificate has expired").await;
+    for (said, times) in [
+        ("\"cannot update Secret fermata-authority: ", 1..=1),
+        ("/fermata-authority expires soon and should have been renewed by now", 1..=1),
+        ("the certificate expires soon and should have been renewed by now", 1..=2),
+        ("the certificate has expired, and API servers refuse it", 1..=1),
+    ] {
+        assert!(times.contains(&log.matches(said).count()), "{said}: {log}");
+    }
+    installation.allow_only(&SECRET_VERBS, &CONFIGURATION_VERBS).await;
+    assert!(says(&fermata, "\nready").await);
+    assert!(says(&fermata, "[+]authority ok").await);
 }

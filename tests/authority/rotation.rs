@@ -2,39 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use fermata::tls;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-
 use crate::{
+    greeting::greet,
     installation::{Installation, metric, readiness},
     load::Load,
 };
-
-/// Greets a replica as an API server would that knows this bundle.
-async fn greet(port: u16, bundle: &str) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for authority in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
-        roots.add(authority.unwrap()).unwrap();
-    }
-    let config = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
-    Ok(())
-}
 
 /// Six times each: twelve new certificates, and an authority in between. API servers keep their connections, and greet rarely. So both replicas are greeted anew all the time besides, by
 /// clients that know the newest bundle and by clients that know the one of a second ago.
@@ -62,7 +37,7 @@ async fn ten_certificates_and_an_authority_change_without_a_failed_review() {
         }
         for port in ports {
             for (_, bundle) in [bundles.front().unwrap(), bundles.back().unwrap()] {
-                let greeted = greet(port, bundle).await;
+                let greeted = greet(port, bundle).await.map(drop);
                 assert_eq!(greeted, Ok(()), "greeting {greetings}, {port} of {ports:?}");
                 greetings += 1;
             }

@@ -1,8 +1,15 @@
 //! The first moments: one replica, several at once, and what may be missing.
 
-use futures_util::future::join_all;
+use std::collections::HashSet;
 
-use crate::installation::{Installation, Without, eventually, metric, readiness, says};
+use futures_util::future::join_all;
+use serde_json::json;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{
+    greeting::greet,
+    installation::{Installation, SECRET, Without, eventually, logged, metric, readiness, says},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_fills_the_secret_registers_and_is_called() {
@@ -29,6 +36,18 @@ async fn a_replica_fills_the_secret_registers_and_is_called() {
     ] {
         assert!((metric(&fermata, name).await - value).abs() < 0.1, "{name}");
     }
+    // Nothing but the bundle is its own, and the Secret holds what the README says.
+    let configuration = installation.configurations().get(&installation.name).await.unwrap();
+    let owned: Vec<_> = configuration.metadata.managed_fields.into_iter().flatten().collect();
+    let owned: Vec<_> = owned.iter().filter(|field| field.manager.as_deref() == Some("fermata")).collect();
+    assert_eq!(owned.len(), 1, "{owned:?}");
+    assert_eq!(owned[0].operation.as_deref(), Some("Apply"));
+    let fields = json!({ "f:webhooks": { "k:{\"name\":\"pods.fermata.dev\"}": {
+        ".": {}, "f:name": {}, "f:clientConfig": { "f:caBundle": {} },
+    } } });
+    assert_eq!(owned[0].fields_v1.as_ref().unwrap().0, fields);
+    let data = installation.secrets().get(SECRET).await.unwrap().data.unwrap();
+    assert_eq!(data.keys().collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
     // What was registered was changed by others since then; nothing of that is lost or undone.
     eventually("both to be noticed", async || {
         let configuration = installation.configurations().get(&installation.name).await.unwrap();
@@ -48,7 +67,11 @@ async fn replicas_that_start_at_once_agree() {
         assert_eq!(installation.secret("ca.crt").await.as_ref(), Some(&authority), "there was never another");
         assert_eq!(installation.bundle().await, authority);
         let mut made = 0.0;
+        let mut keys = HashSet::new();
         for fermata in &replicas {
+            let leaf = greet(fermata.ports().webhook, &authority).await.unwrap();
+            let (_, leaf) = X509Certificate::from_der(&leaf).unwrap();
+            assert!(keys.insert(leaf.public_key().raw.to_vec()), "each has a key of its own");
             made += metric(fermata, "fermata_authority_renewals_total{result=\"ok\"}").await;
             assert!(
                 (metric(fermata, "fermata_certificate_renewals_total{result=\"ok\"}").await - 1.0).abs()
@@ -76,11 +99,8 @@ async fn without_rights_it_is_unready_with_the_reason_until_it_has_them() {
     ] {
         assert!(!says(&fermata, line).await, "{line}");
     }
-    assert!(
-        fermata.process().log().contains("no certificate can be served yet"),
-        "{}",
-        fermata.process().log()
-    );
+    logged(&fermata, "no certificate can be served yet").await;
+    logged(&fermata, "not ready: MutatingWebhookConfiguration").await;
     installation.allow(true).await;
     assert!(says(&fermata, "\nready").await);
 }

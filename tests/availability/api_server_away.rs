@@ -6,16 +6,14 @@
 use std::time::Duration;
 
 use fermata_test_cluster::{
-    ControlPlane, ControlPlaneOptions, Fermata,
-    credentials::Authority,
-    http,
+    ControlPlane, ControlPlaneOptions, Fermata, http,
     wait::{self, Seen},
 };
 
 use crate::{
-    figures::publish,
-    load::{Load, turn},
-    replicas::Replicas,
+    figures::{Figures, publish},
+    load::{BESIDE, Load, trials},
+    replicas::{Replicas, metric},
 };
 
 /// How long it is away.
@@ -32,27 +30,46 @@ fn well(readyz: &str, condition: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reviews_do_not_suffer_while_the_api_server_is_away() {
-    let _turn = turn().await;
+    let (figures, ()) = trials(BESIDE, go_away).await;
+    figures.expect_no_failure();
+}
+
+/// As the chart runs them, with certificates that live for seconds: these have to be renewed meanwhile.
+async fn go_away() -> (Figures, ()) {
     let options = ControlPlaneOptions { controller_manager: false, ..ControlPlaneOptions::default() };
     let mut cluster = ControlPlane::start(options).await.unwrap();
-    let replicas = Replicas::with_files(&cluster, &Authority::new("mounted").unwrap()).await;
+    let (replicas, registration) = Replicas::as_charted(&cluster, &["--tls-certificate-lifetime=10s"]).await;
     let both = [replicas.start().await, replicas.start().await];
+    let bundle = registration.bundle().await;
+    replicas.register(&bundle);
     let load = Load::start(replicas.client());
     load.answered(500).await;
 
-    cluster.stop_api_server().await.unwrap();
-    load.run(AWAY).await;
+    let renewals = "fermata_certificate_renewals_total{result=\"ok\"}";
+    let mut before = Vec::new();
     for replica in &both {
+        before.push(metric(replica, renewals).await);
+    }
+    cluster.stop_api_server().await.unwrap();
+    for _ in 0..6 {
+        load.run(AWAY / 6).await;
+        // Another API server calls for the first time.
+        replicas.register(&bundle);
+    }
+    for (replica, before) in both.iter().zip(before) {
         let readyz = get(replica, "readyz").await;
         assert_eq!(readyz.status, 200, "{}", readyz.body);
         assert!(!well(&readyz.body, "namespaces"), "it has not noticed: {}", readyz.body);
+        let renewed = metric(replica, renewals).await - before;
+        assert!(renewed >= 3, "{renewed} new certificates meanwhile");
     }
     cluster.start_api_server().await.unwrap();
     for replica in &both {
         // The pause between two attempts has grown meanwhile; its limit is ten seconds.
-        wait::until("the watch of Namespaces", Duration::from_secs(40), async || {
+        wait::until("what it watches to be there again", Duration::from_secs(40), async || {
             let readyz = get(replica, "readyz").await;
-            let seen = well(&readyz.body, "namespaces");
+            let watched = ["namespaces", "authority", "registration"];
+            let seen = watched.iter().all(|condition| well(&readyz.body, condition));
             Ok(if seen { Seen::Yes(()) } else { Seen::NotYet(readyz.body) })
         })
         .await
@@ -60,7 +77,8 @@ async fn reviews_do_not_suffer_while_the_api_server_is_away() {
     }
     let figures = load.stop().await;
     publish(&format!("API server away for {} s", AWAY.as_secs()), &figures);
-    figures.expect_no_failure();
     drop(both);
+    drop(registration);
     cluster.stop().await.unwrap();
+    (figures, ())
 }

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use crate::figures::{Figures, Outcome, Record, STALL};
+use crate::figures::{Figures, Outcome, Record, STALL, publish};
 
 /// Reviews a second.
 pub(crate) const RATE: u32 = 500;
@@ -38,14 +38,34 @@ static REVIEWS: LazyLock<Vec<(Vec<u8>, Expected)>> = LazyLock::new(|| {
 /// At most two tests at a time: their figures would say little if many shared the processors.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
+/// How many of the turns a test takes: one beside another one, or all.
+pub(crate) const BESIDE: u32 = 1;
+pub(crate) const ALONE: u32 = 2;
+
 /// Waits for a turn.
-pub(crate) async fn turn() -> SemaphorePermit<'static> {
-    TURNS.acquire().await.unwrap()
+pub(crate) async fn turn(turns: u32) -> SemaphorePermit<'static> {
+    TURNS.acquire_many(turns).await.unwrap()
 }
 
-/// Waits until nobody else has a turn.
-pub(crate) async fn alone() -> SemaphorePermit<'static> {
-    TURNS.acquire_many(2).await.unwrap()
+/// How often something is tried at most.
+const TRIALS: usize = 3;
+
+/// Tries something under load; and again, alone then, where this machine could not send as much as it had to, or stood
+/// still: then the figures say nothing. They never having said anything is no success.
+pub(crate) async fn trials<T>(mut turns: u32, mut trial: impl AsyncFnMut() -> (Figures, T)) -> (Figures, T) {
+    for _ in 0..TRIALS {
+        let turn = turn(turns).await;
+        let (figures, rest) = trial().await;
+        drop(turn);
+        if !figures.short_of_time() {
+            return (figures, rest);
+        }
+        publish("tried again", &"this machine was too short of time");
+        turns = ALONE;
+    }
+    panic!(
+        "{TRIALS} times this machine was too short of time to send {RATE} reviews a second; nothing is shown"
+    )
 }
 
 /// A load that runs until it is stopped.

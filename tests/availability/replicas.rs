@@ -7,7 +7,7 @@ use std::{
 };
 
 use fermata_test_cluster::{
-    ControlPlane, Fermata, Launch, Ports, Scratch, credentials::Authority, mounted::MountedPair,
+    ControlPlane, Fermata, Launch, Ports, Scratch, credentials::Authority, http, mounted::MountedPair,
     service::Service, webhook::OPT_IN_LABEL, webhook_client::WebhookClient,
 };
 use k8s_openapi::api::core::v1::Namespace;
@@ -16,6 +16,8 @@ use kube::{
     api::{ObjectMeta, PostParams},
 };
 use tokio::sync::watch;
+
+use crate::registration::Registration;
 
 /// The name by which API servers know the webhook.
 pub(crate) const NAME: &str = "fermata.fermata.svc";
@@ -73,10 +75,13 @@ impl Replicas {
         Self::new(cluster, scratch, Certificates::Files(mounted), authority.pem())
     }
 
-    /// Nothing runs yet; replicas will have certificates of their own making, and these further options.
-    pub(crate) async fn with_secret(cluster: &ControlPlane, flags: Vec<String>) -> Self {
+    /// Nothing runs yet; replicas will have certificates of their own making, by the chart's arguments and by these.
+    pub(crate) async fn as_charted(cluster: &ControlPlane, more: &[&str]) -> (Self, Registration) {
         opt_in(cluster).await;
-        Self::new(cluster, Scratch::create().unwrap(), Certificates::Secret(flags), "")
+        let registration = Registration::new(cluster).await;
+        let mut flags = registration.flags();
+        flags.extend(more.iter().map(ToString::to_string));
+        (Self::new(cluster, Scratch::create().unwrap(), Certificates::Secret(flags), ""), registration)
     }
 
     fn new(cluster: &ControlPlane, scratch: Scratch, certificates: Certificates, ca_bundle: &str) -> Self {
@@ -139,4 +144,11 @@ impl Replicas {
 /// Where a replica takes reviews.
 pub(crate) fn endpoint(replica: &Fermata) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, replica.ports().webhook).into()
+}
+
+/// The value of a metric of a replica.
+pub(crate) async fn metric(replica: &Fermata, name: &str) -> u32 {
+    let page = http::get(&format!("http://127.0.0.1:{}/metrics", replica.ports().admin)).await.unwrap().body;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in {page}"))
 }

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::publish,
-    load::turn,
+    load::{BESIDE, turn},
     replicas::{DRAIN, NAME, NEWS},
 };
 
@@ -89,7 +89,7 @@ async fn in_own_network(test: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_behind_a_service_come_and_go_and_pods_do_not_suffer() {
-    let _turn = turn().await;
+    let _turn = turn(BESIDE).await;
     in_own_network("webhook_service::inside").await;
 }
 

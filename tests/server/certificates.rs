@@ -7,9 +7,10 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use fermata::{
@@ -177,6 +178,47 @@ fn an_expired_certificate_is_not_ready_until_it_is_replaced() {
     let (certificate, key) = authority.issue(|_| {});
     volume.write(&certificate, &key);
     eventually("it is well again", || ready(served.admin).0);
+}
+
+/// Waits for a line of the log.
+fn logged(log: &mpsc::Receiver<String>, said: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let line = log.recv_timeout(until.saturating_duration_since(Instant::now()));
+        let line = line.unwrap_or_else(|_| panic!("nothing is logged of {said}"));
+        if line.contains(said) {
+            return line;
+        }
+    }
+}
+
+/// Whatever renews it elsewhere has stopped to.
+#[test]
+fn a_certificate_that_expires_while_it_runs_is_warned_of_and_then_not_ready() {
+    let authority = Authority::new();
+    let lifetime = Duration::from_secs(6);
+    // Backdated, as authorities do; the last third is then the last two seconds.
+    let (certificate, key) = authority.issue(|params| {
+        let now = SystemTime::now();
+        (params.not_before, params.not_after) = ((now - lifetime).into(), (now + lifetime).into());
+    });
+    let mut volume = Volume::new(scratch(), &certificate, &key);
+    let (process, lines) = Process::start_with_files(&volume.files(), &authority.pem());
+    let (line, log) = mpsc::channel();
+    thread::spawn(move || lines.map_while(Result::ok).try_for_each(|text| line.send(text)));
+    assert!(ready(process.admin).0);
+    assert_eq!(drain(&process.client().review(&plain()).unwrap()), Some(15));
+    let warning = logged(&log, "the certificate expires soon and should have been renewed by now");
+    assert!(warning.contains(r#""level":"WARN""#), "{warning}");
+    assert!(ready(process.admin).0, "there is time left");
+    let error = logged(&log, "the certificate has expired, and API servers refuse it; replace it");
+    assert!(error.contains(r#""level":"ERROR""#), "{error}");
+    let (is_ready, page) = ready(process.admin);
+    assert!(!is_ready && page.contains("[-]tls failed: the certificate has expired; replace it"), "{page}");
+    let (certificate, key) = authority.issue(|_| {});
+    volume.write(&certificate, &key);
+    logged(&log, "the certificate has changed");
+    eventually("it is well again", || ready(process.admin).0);
 }
 
 #[test]

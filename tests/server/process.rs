@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use fermata::tls::files::PairFiles;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,6 +74,23 @@ impl Process {
         let authority = scratch().join("ca.pem");
         let mut command = command(options);
         command.args(["--tls-self-signed", "--tls-ca-out"]).arg(&authority).envs(environment.iter().copied());
+        Self::begin(command, || fs::read_to_string(authority).unwrap())
+    }
+
+    /// Starts it with a certificate from files, which that authority has signed.
+    pub(crate) fn start_with_files(
+        files: &PairFiles,
+        authority: &str,
+    ) -> (Self, Lines<BufReader<ChildStderr>>) {
+        let mut command = command(&[]);
+        command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
+        Self::begin(command, || authority.to_owned())
+    }
+
+    fn begin(
+        mut command: Command,
+        authority: impl FnOnce() -> String,
+    ) -> (Self, Lines<BufReader<ChildStderr>>) {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let serving = lines
@@ -81,7 +99,7 @@ impl Process {
             .find(|line| line["message"] == "serving")
             .expect("it has ended before it served");
         let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
-        let trust = Trust::in_authorities([fs::read_to_string(authority).unwrap().as_str()]);
+        let trust = Trust::in_authorities([authority().as_str()]);
         (Self { child, address: address("reviews"), admin: address("admin"), trust }, lines)
     }
 

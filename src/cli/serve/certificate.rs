@@ -146,6 +146,7 @@ impl Certificate {
             own: self.own,
             configuration: self.configuration,
             holder: self.holder,
+            served: Arc::default(),
             conditions: conditions.clone(),
             metrics: Arc::clone(metrics),
         }))

@@ -11,6 +11,7 @@ use super::{
         CertificateHolder,
         authority::Authority,
         certificate::CaCertificate,
+        expiry::Late,
         lifetime::Lifetime,
         pace::Pace,
         rotation::{Rotation, unusable},
@@ -39,6 +40,9 @@ pub struct Own {
     pub certificate_lifetime: Lifetime,
 }
 
+/// What is wrong with an authority that is held back.
+const OLD: &str = "is new and yet near its end, by this clock; check the clocks of the nodes";
+
 /// The authority, as this replica sees it.
 pub(super) struct SharedAuthority {
     own: Own,
@@ -53,6 +57,10 @@ pub(super) struct SharedAuthority {
     /// Why the last write has failed.
     refused: Option<String>,
     pace: Pace,
+    /// The pace of certificates that cannot be issued.
+    issuing: Pace,
+    /// The authority of which it has been said that it should have been renewed.
+    late: Option<Arc<Authority>>,
 }
 
 impl SharedAuthority {
@@ -67,6 +75,8 @@ impl SharedAuthority {
             lost: None,
             refused: None,
             pace: Pace::default(),
+            issuing: Pace::default(),
+            late: None,
             own,
         }
     }
@@ -95,14 +105,18 @@ impl SharedAuthority {
 
     /// Issues a certificate and serves it.
     pub(super) fn serve(
-        &self,
+        &mut self,
         rotation: &mut Rotation,
         reason: &'static str,
         authority: Arc<Authority>,
         now: SystemTime,
     ) {
+        if !self.issuing.allows(Instant::now()) {
+            return;
+        }
         match authority.issue(&self.own.names, now, self.own.certificate_lifetime.get()) {
             Ok(leaf) => {
+                self.issuing = Pace::default();
                 self.holder.replace(leaf.identity);
                 rotation.serves(authority, leaf.validity, leaf.renewal);
                 self.metrics.certificate_renewal(Written::Ok);
@@ -164,6 +178,7 @@ impl SharedAuthority {
     pub(super) fn report(&mut self, rotation: &Rotation, now: SystemTime) {
         if let Some(authority) = rotation.authority() {
             self.metrics.authority_expires(authority.certificate().validity().not_after());
+            self.warn_if_late(authority, now);
         }
         let place = &self.place;
         let wrong = match (&self.lost, &self.seen) {
@@ -175,7 +190,10 @@ impl SharedAuthority {
                 Some(format!("the {place} holds no authority that can be used: {reason}"))
             }
             (None, Sight::Found((_, Stored::Whole { authority, .. }))) => unusable(authority, now)
-                .map(|why| format!("the authority of the {place} cannot be used: {why}")),
+                .map(|why| format!("the authority of the {place} cannot be used: {why}"))
+                .or_else(|| {
+                    rotation.is_held_back(now).then(|| format!("the authority of the {place} {OLD}"))
+                }),
         };
         let wrong: Vec<String> = wrong.into_iter().chain(self.refused.clone()).collect();
         let wrong = wrong.join("; ");
@@ -197,5 +215,21 @@ impl SharedAuthority {
         if news && !is_usual {
             tracing::warn!("{wrong}; {what}");
         }
+    }
+
+    /// Says once of an authority that it is still there.
+    fn warn_if_late(&mut self, authority: &Arc<Authority>, now: SystemTime) {
+        let validity = authority.certificate().validity();
+        let is_said = self.late.as_ref().is_some_and(|late| Arc::ptr_eq(late, authority));
+        if is_said || !Late::OWN.has_come(validity, now) {
+            return;
+        }
+        self.late = Some(Arc::clone(authority));
+        let left = validity.not_after().duration_since(now).unwrap_or_default().as_secs();
+        tracing::warn!(
+            seconds_left = left,
+            "the authority of the {} expires soon and should have been renewed by now",
+            self.place
+        );
     }
 }

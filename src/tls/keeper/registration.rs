@@ -10,6 +10,7 @@ use super::{
     super::{
         CertificateHolder,
         certificate::CaCertificate,
+        contest::{Contest, MANY, Writer},
         pace::Pace,
         registration::Entry,
         standing::{Known, Standing},
@@ -37,6 +38,11 @@ pub(super) struct Registration {
     lost: Option<String>,
     /// Why the last write has failed.
     refused: Option<String>,
+    /// Who else has written last.
+    writer: Option<Writer>,
+    /// Who has undone a bundle last.
+    undoer: Option<Writer>,
+    contest: Contest,
     pace: Pace,
     standing: Standing,
 }
@@ -53,6 +59,9 @@ impl Registration {
             version: String::new(),
             lost: None,
             refused: None,
+            writer: None,
+            undoer: None,
+            contest: Contest::default(),
             pace: Pace::default(),
             standing: Standing::default(),
         }
@@ -75,6 +84,7 @@ impl Registration {
                     }
                     self.seen = Sight::Found(entries);
                     self.version = version;
+                    self.writer = Writer::of(configuration);
                 }
             }
         }
@@ -88,6 +98,19 @@ impl Registration {
     /// Registers these authorities with each webhook.
     pub(super) async fn register(&mut self, reason: &str, authorities: &[CaCertificate]) {
         let Sight::Found(entries) = &self.seen else { return };
+        if let Some(times) = self.contest.bad(&self.version, Instant::now()) {
+            self.undoer.clone_from(&self.writer);
+            let undoer = self.undoer.as_ref();
+            if times == MANY {
+                tracing::warn!(
+                    configuration = self.name,
+                    manager = undoer.map(|writer| writer.manager.as_str()),
+                    operation = undoer.map(|writer| writer.operation.as_str()),
+                    time = undoer.map(|writer| writer.time.as_str()),
+                    "the caBundle is undone again and again; have whoever does that leave it to Fermata"
+                );
+            }
+        }
         if !self.pace.allows(Instant::now()) {
             return;
         }
@@ -97,6 +120,7 @@ impl Registration {
         self.refused = None;
         match outcome {
             Outcome::Done => {
+                self.contest.good(&self.version);
                 let (configuration, count) = (&self.name, authorities.len());
                 tracing::info!(configuration, authorities = count, reason, "the caBundle is written");
             }
@@ -108,6 +132,9 @@ impl Registration {
     /// Forgets why the last write has failed, once there is nothing to be written any more.
     pub(super) fn is_content(&mut self) {
         self.refused = None;
+        if matches!(self.seen, Sight::Found(_)) {
+            self.contest.good(&self.version);
+        }
     }
 
     /// Says how it is.
@@ -115,11 +142,16 @@ impl Registration {
         let lost = self.lost.as_ref();
         let lost =
             lost.map(|lost| format!("cannot follow MutatingWebhookConfiguration {}: {lost}", self.name));
+        let contest = self.contest.is_on(Instant::now()).then(|| {
+            let undoer = self.undoer.as_ref().map_or("somebody", |writer| writer.manager.as_str());
+            format!("the caBundle is undone again and again, by {undoer}; have it leave that to Fermata")
+        });
         let identity = holder.current();
         let known = Known {
             name: &self.name,
             entries: self.seen.as_ref().map(Vec::as_slice),
             fault: lost.as_deref().or(self.refused.as_deref()),
+            contest: contest.as_deref(),
             is_settling,
         };
         let chain = identity.as_ref().map(|identity| identity.chain());

@@ -9,14 +9,14 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Action, Rotation, SETTLING};
+use super::{ABSENCE, Action, Rotation, SETTLING};
 use crate::{
     cluster::Sight,
     tls::{
         Identity,
         authority::{Authority, NewAuthority},
         bundle::{self, Bundle},
-        certificate::CaCertificate,
+        certificate::{CaCertificate, Validity},
         registration::{Entry, Verdict, judge},
         secret::{self, Data, Stored},
     },
@@ -192,8 +192,10 @@ fn a_replica_that_starts_in_the_middle_of_a_rotation_waits_too() {
     assert!(!settles_at_once(&both, issued + SECOND));
     // Nobody serves anything else, as after an installation.
     assert!(settles_at_once(&alone, issued + SECOND));
+    // By a clock that is ahead.
+    assert!(!settles_at_once(&both, issued + Duration::from_mins(10)));
     // The rotation is long over.
-    assert!(settles_at_once(&both, issued + 60 * SECOND));
+    assert!(settles_at_once(&both, issued + Duration::from_hours(2)));
 }
 
 #[test]
@@ -204,13 +206,100 @@ fn a_deleted_secret_keeps_the_old_authority_registered() {
     let mut rotation = Rotation::default();
     let actions = rotation.next(Sight::Found(&old), Sight::Found(&entries), now);
     serve(&mut rotation, &actions, now, DAY);
-    assert_eq!(words(&rotation.next(Sight::Missing, Sight::Found(&entries), now)), ["make"]);
+    assert!(rotation.next(Sight::Missing, Sight::Found(&entries), now).is_empty());
+    let actions = rotation.next(Sight::Missing, Sight::Found(&entries), now + ABSENCE);
+    assert_eq!(words(&actions), ["make"]);
     let actions = rotation.next(Sight::Found(&Stored::Empty), Sight::Found(&entries), now);
     assert_eq!(words(&actions), ["fill, trusting 1: the Secret is empty"]);
     // Another replica, which knew nothing of the old one, was first.
     let new = whole(made(now, DAY), &[]);
     let actions = rotation.next(Sight::Found(&new), Sight::Found(&entries), now);
     assert_eq!(words(&actions), ["register 2: the caBundle of pods.fermata.dev lacks an authority"]);
+}
+
+/// Whoever uninstalls takes both away, in whichever order.
+#[test]
+fn a_secret_that_goes_with_the_registration_is_not_made_anew() {
+    let now = begin();
+    let secret = whole(made(now, DAY), &[]);
+    let entries = entry(&[signer(&secret).certificate()]);
+    let mut rotation = Rotation::default();
+    let actions = rotation.next(Sight::Found(&secret), Sight::Found(&entries), now);
+    serve(&mut rotation, &actions, now, DAY);
+    let mut words_at = |registered: Sight<&[Entry]>, seconds: u32| {
+        words(&rotation.next(Sight::Missing, registered, now + SECOND * seconds))
+    };
+    assert!(words_at(Sight::Found(&entries), 0).is_empty());
+    assert!(words_at(Sight::Found(&entries), 2).is_empty());
+    for seconds in [2, 3, 1000] {
+        assert!(words_at(Sight::Missing, seconds).is_empty());
+    }
+    assert_eq!(words_at(Sight::Found(&entries), 1000), ["make"]);
+    assert_eq!(words_at(Sight::Unknown, 1000), ["make"]);
+}
+
+/// A company's own authority begins when it is made, and not an hour before.
+#[test]
+fn an_authority_that_is_not_valid_yet_is_not_waited_for() {
+    let now = begin();
+    let ahead = whole(made(now + DAY, DAY), &[]);
+    let new = whole(made(now, DAY), &[]);
+    let both = entry(&[signer(&ahead).certificate(), signer(&new).certificate()]);
+    let served = Validity::issued(now, DAY);
+    let mut rotation = Rotation::default();
+    rotation.serves(Arc::clone(signer(&ahead)), served, served.at_thousandths(650));
+    let actions = rotation.next(Sight::Found(&new), Sight::Found(&both), now);
+    assert_eq!(words(&actions), ["serve: the earlier authority is not valid"]);
+}
+
+#[test]
+fn a_rotation_that_is_begun_anew_in_its_middle_goes_on() {
+    let now = begin();
+    let old = whole(made(now - DAY / 2, DAY), &[]);
+    let new = whole(made(now, DAY), &[signer(&old).certificate()]);
+    let before = entry(&[signer(&old).certificate()]);
+    let both = entry(&[signer(&new).certificate(), signer(&old).certificate()]);
+    let mut rotation = Rotation::default();
+    let actions = rotation.next(Sight::Found(&old), Sight::Found(&before), now);
+    serve(&mut rotation, &actions, now, DAY);
+    let mut again = Rotation::resume(rotation.served().cloned());
+    assert!(again.next(Sight::Unknown, Sight::Unknown, now).is_empty());
+    let words_at = |rotation: &mut Rotation, entries: &[Entry], now| {
+        words(&rotation.next(Sight::Found(&new), Sight::Found(entries), now))
+    };
+    let lacks = "register 2: the caBundle of pods.fermata.dev lacks an authority";
+    assert_eq!(words_at(&mut again, &before, now), [lacks], "what is not registered is not served");
+    assert!(words_at(&mut again, &both, now).is_empty());
+    assert_eq!(words_at(&mut again, &both, now + SETTLING), ["serve: there is a new authority"]);
+}
+
+#[test]
+fn an_authority_that_comes_when_it_is_due_stays_for_a_while() {
+    let now = begin();
+    let year = DAY * 365;
+    let (own, other) = (whole(made(now, year), &[]), whole(made(now - year / 4 * 3, year), &[]));
+    let entries = entry(&[signer(&own).certificate(), signer(&other).certificate()]);
+    let mut rotation = Rotation::default();
+    let actions = rotation.next(Sight::Found(&own), Sight::Found(&entries), now);
+    serve(&mut rotation, &actions, now, DAY);
+    let fill = |rotation: &mut Rotation, now| {
+        let actions = rotation.next(Sight::Found(&other), Sight::Found(&entries), now);
+        actions.iter().any(|action| matches!(action, Action::Fill { .. }))
+    };
+    assert!(!fill(&mut rotation, now) && rotation.is_held_back(now));
+    assert!(!fill(&mut rotation, now + DAY * 18));
+    assert!(fill(&mut rotation, now + DAY * 19));
+    // Who finds it there has seen nobody make it.
+    assert!(fill(&mut Rotation::default(), now));
+    // Near its end it stays for less.
+    let last = whole(made(now - year + DAY, year), &[]);
+    let mut rotation = Rotation::default();
+    rotation.next(Sight::Found(&own), Sight::Found(&entries), now);
+    let mut fills = |now| {
+        let actions = rotation.next(Sight::Found(&last), Sight::Found(&entries), now);
+        actions.iter().any(|action| matches!(action, Action::Fill { .. }))
+    };
+    assert!(!fills(now) && fills(now + DAY / 2));
 }
 
 #[test]
@@ -257,11 +346,23 @@ fn a_clock_that_jumps_is_survived() {
 }
 
 /// One replica: what it remembers, what it serves, and what it sees, later than it happens.
+#[derive(Default)]
 struct Replica {
     rotation: Rotation,
     served: Option<Arc<Identity>>,
+    /// Whether it has become ready.
+    is_ready: bool,
     secret: usize,
     registration: usize,
+    /// By how much its clock is ahead, or behind. Unit: seconds.
+    skew: i64,
+}
+
+impl Replica {
+    fn clock(&self, now: SystemTime) -> SystemTime {
+        let skew = Duration::from_secs(self.skew.unsigned_abs());
+        if self.skew < 0 { now - skew } else { now + skew }
+    }
 }
 
 /// The cluster: all versions of both objects there have been.
@@ -270,14 +371,27 @@ struct World {
     registrations: Vec<Vec<Entry>>,
     /// When each registration was made.
     at: VecDeque<SystemTime>,
+    /// How long an authority lives, and a certificate.
+    lifetimes: (Duration, Duration),
 }
 
 impl World {
-    fn act(&mut self, replica: &mut Replica, now: SystemTime, authority: Duration, leaf: Duration) {
+    /// As the chart installs it.
+    fn new(lifetimes: (Duration, Duration)) -> Self {
+        let secrets = vec![(Data::new(), Stored::Empty)];
+        Self { secrets, registrations: vec![entry(&[])], at: [begin()].into(), lifetimes }
+    }
+
+    /// Has a replica act, which has seen all but so many of the last versions of Secret and registration.
+    fn act(&mut self, replica: &mut Replica, now: SystemTime, (secret, registration): (usize, usize)) {
+        replica.secret = replica.secret.max((self.secrets.len() - 1).saturating_sub(secret));
+        replica.registration =
+            replica.registration.max((self.registrations.len() - 1).saturating_sub(registration));
+        let clock = replica.clock(now);
         let secret = Sight::Found(&self.secrets[replica.secret].1);
         let entries = Sight::Found(&self.registrations[replica.registration][..]);
-        let actions = replica.rotation.next(secret, entries, now);
-        if let Some(identity) = serve(&mut replica.rotation, &actions, now, leaf) {
+        let actions = replica.rotation.next(secret, entries, clock);
+        if let Some(identity) = serve(&mut replica.rotation, &actions, clock, self.lifetimes.1) {
             replica.served = Some(identity);
         }
         for action in actions {
@@ -285,7 +399,7 @@ impl World {
                 // Compare and swap: only who has seen the newest may replace it.
                 Action::Fill { trusted, .. } if replica.secret + 1 == self.secrets.len() => {
                     let mut data = self.secrets[replica.secret].0.clone();
-                    secret::fill(&mut data, &made(now, authority), &trusted);
+                    secret::fill(&mut data, &made(clock, self.lifetimes.0), &trusted);
                     let stored = Stored::read(&data);
                     self.secrets.push((data, stored));
                 }
@@ -299,6 +413,22 @@ impl World {
                 _ => {}
             }
         }
+        let earns = |served: &Arc<Identity>| {
+            let registration = &self.registrations[replica.registration];
+            !replica.rotation.is_settling(clock)
+                && judge(served.chain(), registration, clock) == Verdict::Accepted
+        };
+        replica.is_ready = replica.is_ready || replica.served.as_ref().is_some_and(earns);
+    }
+
+    /// What the fastest API server and the slowest, which is so much behind, make of a replica that is ready.
+    fn verdicts(&self, replica: &Replica, late: Duration, now: SystemTime) -> [Verdict; 2] {
+        let known = self.at.iter().rposition(|at| *at + late <= now).unwrap_or(0);
+        let registrations = [self.registrations.last().unwrap(), &self.registrations[known]];
+        registrations.map(|registration| match &replica.served {
+            Some(served) if replica.is_ready => judge(served.chain(), registration, now),
+            _ => Verdict::Accepted,
+        })
     }
 }
 
@@ -314,36 +444,21 @@ proptest! {
         lags in prop::collection::vec((0_usize..3, 0_usize..3), 400),
         late in 0_u64..10,
     ) {
-        let (authority, leaf) = (Duration::from_secs(200), Duration::from_secs(50));
-        let empty = (Data::new(), Stored::Empty);
-        let mut world = World { secrets: vec![empty], registrations: vec![entry(&[])], at: [begin()].into() };
-        let mut all: Vec<_> = (0..replicas)
-            .map(|_| Replica { rotation: Rotation::default(), served: None, secret: 0, registration: 0 })
-            .collect();
+        let mut world = World::new((Duration::from_secs(200), Duration::from_secs(50)));
+        let mut all: Vec<_> = (0..replicas).map(|_| Replica::default()).collect();
         let mut lags = lags.iter().cycle();
         for second in 0..1000_u64 {
             let now = begin() + Duration::from_secs(second);
             for replica in &mut all {
-                let (secret, registration) = lags.next().unwrap();
-                replica.secret = replica.secret.max((world.secrets.len() - 1).saturating_sub(*secret));
-                replica.registration =
-                    replica.registration.max((world.registrations.len() - 1).saturating_sub(*registration));
+                let lag = *lags.next().unwrap();
                 // A watch is late, and not for ever.
-                if second % 5 == 0 {
-                    (replica.secret, replica.registration) =
-                        (world.secrets.len() - 1, world.registrations.len() - 1);
-                }
-                world.act(replica, now, authority, leaf);
+                world.act(replica, now, if second % 5 == 0 { (0, 0) } else { lag });
             }
             // The slowest API server knows what was registered that long ago.
-            let known = world.at.iter().rposition(|at| *at + Duration::from_secs(late) <= now).unwrap_or(0);
-            if second < 40 {
-                continue;
-            }
             for replica in &all {
-                let chain = replica.served.as_ref().unwrap().chain();
-                for registration in [&world.registrations[known], world.registrations.last().unwrap()] {
-                    prop_assert_eq!(judge(chain, registration, now), Verdict::Accepted, "second {}", second);
+                prop_assert!(replica.is_ready || second < 40);
+                for verdict in world.verdicts(replica, Duration::from_secs(late), now) {
+                    prop_assert!(verdict == Verdict::Accepted || second < 40, "second {second}: {verdict:?}");
                 }
             }
         }
@@ -353,4 +468,68 @@ proptest! {
         let held = &world.registrations.last().unwrap()[0].bundle.authorities;
         prop_assert!(held.len() <= 4, "{}", held.len());
     }
+
+    /// Clocks that differ by some minutes leave no gap either, not even where replicas are started anew at the worst
+    /// moments: right after the authority has changed.
+    #[test]
+    fn clocks_that_differ_by_minutes_leave_no_gap(
+        skews in prop::collection::vec(-600_i64..600, 3),
+        late in 0_u64..10,
+    ) {
+        let mut world = World::new((Duration::from_hours(3), Duration::from_hours(2)));
+        let new = |skew| Replica { skew, ..Replica::default() };
+        let mut all: Vec<_> = skews.iter().copied().map(new).collect();
+        let (mut seen, mut unready) = (2, 0);
+        for step in 0..7200_u64 {
+            let now = begin() + Duration::from_secs(5 * step);
+            // One of them is replaced a little later, on a node whose clock is ahead of whoever has made it.
+            if world.secrets.len() > seen {
+                seen = world.secrets.len();
+                let victim = seen % all.len();
+                all[victim] = new(600);
+            }
+            for replica in &mut all {
+                world.act(replica, now, (0, 0));
+                unready += u32::from(!replica.is_ready);
+            }
+            // The verdicts change by what happens, and by time alone slowly.
+            let is_quiet = world.at.back().is_some_and(|at| *at + Duration::from_mins(1) < now);
+            if step < 10 || (is_quiet && step % 60 != 0) {
+                continue;
+            }
+            for replica in &all {
+                for verdict in world.verdicts(replica, Duration::from_secs(late), now) {
+                    prop_assert_eq!(verdict, Verdict::Accepted, "step {}, skew {}", step, replica.skew);
+                }
+            }
+        }
+        prop_assert!((5..=8).contains(&(world.secrets.len() - 1)), "{}", world.secrets.len());
+        prop_assert!(unready < 100, "{unready}");
+    }
+}
+
+/// One clock is so far ahead that it finds each authority of the others due, and they find that one's not valid yet.
+#[test]
+fn clocks_that_differ_by_months_do_not_fight() {
+    let (year, months) = (DAY * 365, DAY * 280);
+    let mut world = World::new((year, DAY * 30));
+    let ahead = i64::try_from(months.as_secs()).unwrap();
+    let mut all = [0, 0, ahead].map(|skew| Replica { skew, ..Replica::default() });
+    for second in 0..600 {
+        let now = begin() + SECOND * second;
+        for replica in &mut all {
+            world.act(replica, now, (0, 0));
+        }
+        // After the installation, until all API servers have heard of it.
+        if second > 20 {
+            for replica in &all[..2] {
+                for verdict in world.verdicts(replica, SETTLING, now) {
+                    assert_eq!(verdict, Verdict::Accepted, "second {second}");
+                }
+            }
+        }
+    }
+    let made = world.secrets.len() - 1;
+    assert!(made <= 3, "{made} authorities in ten minutes");
+    assert!(all[2].rotation.is_held_back(all[2].clock(begin() + SECOND * 600)), "and it is said");
 }
