@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     figures::{Figures, publish},
-    load::{BESIDE, Load, trials},
+    load::{ALONE, Load, trials},
     replicas::{NEWS, Replicas, endpoint},
 };
 
@@ -25,7 +25,7 @@ async fn replace(replicas: &Replicas, old: Fermata) -> Fermata {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_of_both_replicas_fails_no_review() {
-    let (figures, both) = trials(BESIDE, restart_both).await;
+    let (figures, both) = trials(ALONE, restart_both).await;
     figures.expect_no_failure();
     for replica in both {
         assert!(figures.answered_by(replica) > 0, "one of the new replicas has done nothing");

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     figures::{Figures, publish},
-    load::{BESIDE, Load, trials},
+    load::{ALONE, BESIDE, Load, trials},
     replicas::{NAME, NEWS, Replicas, TIMEOUT, endpoint, metric},
 };
 
@@ -35,7 +35,7 @@ async fn reloaded(replica: &Fermata, times: u32) {
 /// which is the only one that they trust in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_change_fail_no_review() {
-    let (figures, ()) = trials(BESIDE, change_files).await;
+    let (figures, ()) = trials(ALONE, change_files).await;
     figures.expect_no_failure();
 }
 
