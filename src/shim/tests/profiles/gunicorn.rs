@@ -9,11 +9,14 @@ use crate::{
     site::Site,
 };
 
+const WORKERS: usize = 2;
+
 const GUNICORN: Server = Server {
     profile: "gunicorn",
     command,
     ask: |site, page| get(site.address(), page),
-    is_settled: |_| true,
+    // One that is about to begin has no ears yet, and the master waits for it as long as for a request.
+    is_settled: |site| site.log().matches("loaded by a worker").count() == WORKERS,
     late: Late::Unanswered,
     ends: "app exited with 0",
 };
@@ -21,7 +24,8 @@ const GUNICORN: Server = Server {
 fn command(site: &Site) -> Vec<String> {
     let (begun, released) = (site.begun(), site.released());
     let text = format!(
-        "import os, time
+        "import os, sys, time
+print('loaded by a worker', file=sys.stderr, flush=True)
 def app(environ, start_response):
     start_response('200 OK', [('Content-Length', '24')])
     yield b'first half, '
@@ -43,7 +47,7 @@ def app(environ, start_response):
         "--bind",
         &address,
         "--workers",
-        "2",
+        &WORKERS.to_string(),
         "--timeout",
         "120",
         "--control-socket",
