@@ -65,7 +65,7 @@ struct Experiment {
     #[arg(long)]
     resume: bool,
     /// How many cells to run side by side
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 4)]
     parallel: usize,
     /// Where to write proof.md, proof.json and proof.svg [default: docs for a whole run, else nowhere]
     #[arg(long, value_name = "DIR")]

@@ -26,7 +26,6 @@ pub struct Image {
     command: Vec<String>,
     env: Vec<String>,
     user: String,
-    stop_signal: String,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +53,6 @@ impl Image {
             command: Vec::new(),
             env: Vec::new(),
             user: String::new(),
-            stop_signal: String::new(),
         }
     }
 
@@ -168,13 +166,6 @@ impl Image {
         self
     }
 
-    /// With the signal by which it wants to be stopped, such as `SIGQUIT`; TERM without one.
-    #[must_use]
-    pub fn stop_signal(mut self, signal: &str) -> Self {
-        signal.clone_into(&mut self.stop_signal);
-        self
-    }
-
     /// Writes it as an OCI archive.
     ///
     /// # Errors
@@ -191,7 +182,6 @@ impl Image {
                 "Cmd": self.command,
                 "Env": self.env,
                 "User": self.user,
-                "StopSignal": self.stop_signal,
             },
             "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
         }))?;
