@@ -68,6 +68,13 @@ impl Caller {
         self.replicas.lock().unwrap().retain(|ports| *ports != fermata.ports());
     }
 
+    /// Calls the new replica in the old one's place, and ends that.
+    async fn goes_over(&self, old: Fermata, new: &Fermata) {
+        self.calls(new);
+        self.forgets(&old);
+        old.stop().await.unwrap();
+    }
+
     /// Waits for that many more reviews.
     async fn goes_on(&self, more: usize) {
         let begin = self.seen.lock().unwrap().0;
@@ -217,9 +224,7 @@ async fn to_files_and_back() {
             )
             .await;
         let third = start(&stage, &scratches[2]).await;
-        caller.calls(&third);
-        caller.forgets(&second);
-        second.stop().await.unwrap();
+        caller.goes_over(second, &third).await;
         stage.upgrade("fermata", "fermata", &["--reset-then-reuse-values", STRICT]).await;
         caller.goes_on(20).await;
         caller.stop();
@@ -254,9 +259,7 @@ async fn to_cert_manager_and_back() {
         certificate(&scratches[1], &issuer);
         inject(&api, &issuer).await;
         let second = start(&stage, &scratches[1]).await;
-        caller.calls(&second);
-        caller.forgets(&first);
-        first.stop().await.unwrap();
+        caller.goes_over(first, &second).await;
         remove_the_authority(&stage).await;
         assert_eq!(configuration(&api).await.2, issuer.pem());
         stage.upgrade("fermata", "fermata", &["--reset-then-reuse-values", STRICT]).await;
@@ -272,9 +275,7 @@ async fn to_cert_manager_and_back() {
         let annotations = api.get("fermata").await.unwrap().metadata.annotations.unwrap_or_default();
         assert!(!annotations.contains_key("cert-manager.io/inject-ca-from"), "{annotations:?}");
         let third = start(&stage, &scratches[2]).await;
-        caller.calls(&third);
-        caller.forgets(&second);
-        second.stop().await.unwrap();
+        caller.goes_over(second, &third).await;
         stage.upgrade("fermata", "fermata", &["--reset-then-reuse-values", STRICT]).await;
         caller.goes_on(20).await;
         caller.stop();
