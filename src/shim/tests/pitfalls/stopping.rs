@@ -109,7 +109,7 @@ fn pitfall_39_a_status_command_that_hangs_is_killed_and_the_stop_goes_on() {
         let (code, output, error) = shim.finish();
         assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");
         assert_eq!(code, 3, "its end is not the program's: {error}");
-        assert!(error.contains("status command 1.0s timed out"), "{error}");
+        assert!(lines(&error).iter().any(|line| line == "status command Ns timed out"), "{error}");
         let words: Vec<i32> =
             output.lines().nth(1).unwrap().split(' ').map(|pid| pid.parse().unwrap()).collect();
         assert_eq!(words[0], words[2], "it has a group of its own");
@@ -161,7 +161,8 @@ fn pitfall_40_the_stop_command_runs_where_the_container_was_started_as_it_was() 
     assert_eq!(output, format!("up\n{}told\n", String::from_utf8(plain.stdout).unwrap()), "{error}");
     // It worked and the program went on, which is given the signal when the command's time is over.
     assert_eq!(code, 3);
-    assert!(error.contains("stop command 0.0s exit 0, TERM 0.0s, app exited with 3"), "{error}");
+    let last = lines(&error).pop().unwrap_or_default();
+    assert!(last.contains("stop command Ns exit 0, TERM Ns, app exited with 3"), "{error}");
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn pitfall_41_the_budget_is_never_overrun_and_a_plan_that_needs_more_is_told_at_
         let (code, output, error) = shim.finish();
         let took = began.elapsed();
         assert_eq!((code, output.as_str()), (137, "up\ntold\n"), "{error}");
-        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(3), "{took:?}");
+        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
         assert!(error.contains("killed at the end of the budget, app ended by KILL; exit 137"), "{error}");
         for pid in below {
             wait_for("all to be gone", || {
