@@ -26,7 +26,7 @@ pub(super) enum Bundle {
     ControlPlane,
     /// Helm 4.
     Helm,
-    /// Helm 3, which needs other versions of the same dependencies.
+    /// Helm 3, of the same Go module as Helm 4: with the same versions of what both need, that is compiled once for both.
     Helm3,
     /// The container runtime.
     Containerd,
@@ -59,7 +59,7 @@ impl Bundle {
                 &[("kubernetes", "k8s.io/kubernetes"), ("etcd", "go.etcd.io/etcd/server/v3")]
             }
             Self::Helm => &[("helm", "helm.sh/helm/v4")],
-            Self::Helm3 => &[("helm3", "helm.sh/helm/v3")],
+            Self::Helm3 => &[("helm", "helm.sh/helm/v3")],
             Self::Containerd => &[("containerd", "github.com/containerd/containerd/v2")],
         }
     }
@@ -321,6 +321,8 @@ fn go(module: &Module) -> Command {
         .current_dir(&module.folder)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
+        // It compiles in many short processes, which had better not tidy up.
+        .env("GOGC", "400")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -352,7 +354,8 @@ fn cold_build(binary: Binary) -> Duration {
         Binary::KubeApiserver => 240,
         Binary::Etcd | Binary::KubeControllerManager | Binary::Kubelet | Binary::Containerd => 60,
         Binary::Kubectl => 20,
-        Binary::Helm | Binary::Helm3 => 120,
+        Binary::Helm => 240,
+        Binary::Helm3 => 30,
         Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => 10,
     })
 }
