@@ -12,7 +12,7 @@ use std::{
 };
 
 use fermata_test_cluster::{
-    ControlPlane, Fermata, Ports, Scratch,
+    Fermata, Ports, Scratch,
     assets::Binary,
     credentials::{Authority, write_private},
     http, reviews,
@@ -172,7 +172,7 @@ const STRICT: &str = "--set=webhook.failurePolicy=Fail";
 #[tokio::test(flavor = "multi_thread")]
 async fn to_files_and_back() {
     for binary in HELMS {
-        let stage = Stage::on(ControlPlane::shared().await.unwrap(), binary).await;
+        let stage = Stage::shared(binary).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let api: Api<MutatingWebhookConfiguration> = Api::all(stage.cluster.client().unwrap());
         let scratches = [(); 3].map(|()| Scratch::create().unwrap());
@@ -237,7 +237,7 @@ async fn to_files_and_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn to_cert_manager_and_back() {
     for binary in HELMS {
-        let stage = Stage::on(ControlPlane::shared().await.unwrap(), binary).await;
+        let stage = Stage::shared(binary).await;
         define_custom_resources(&stage).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let api: Api<MutatingWebhookConfiguration> = Api::all(stage.cluster.client().unwrap());
@@ -288,7 +288,7 @@ async fn to_cert_manager_and_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_and_a_rollback_with_replicas_that_serve() {
     for binary in HELMS {
-        let stage = Stage::on(ControlPlane::shared().await.unwrap(), binary).await;
+        let stage = Stage::shared(binary).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let scratches = [(); 3].map(|()| Scratch::create().unwrap());
         let first = start(&stage, &scratches[0]).await;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use fermata_test_cluster::{ControlPlane, Fermata, Launch, Ports, Scratch, credentials::write_private};
+use fermata_test_cluster::{Fermata, Launch, Ports, Scratch, credentials::write_private};
 use k8s_openapi::api::{
     admissionregistration::v1::MutatingWebhookConfiguration,
     apps::v1::Deployment,
@@ -89,7 +89,7 @@ async fn route(stage: &Stage, fermata: &Fermata) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_with_the_chart_s_own_rights_gives_pods_their_drain() {
     for binary in HELMS {
-        let stage = Stage::on(ControlPlane::shared().await.unwrap(), binary).await;
+        let stage = Stage::shared(binary).await;
         let client = stage.cluster.client().unwrap();
         let flags = ["--set", "webhook.failurePolicy=Fail,drainSeconds=1,config.defaults.drain=7s"];
         stage.install("fermata", "fermata", &flags).await;

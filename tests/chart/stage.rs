@@ -1,6 +1,6 @@
 //! Helm, the chart, and a control plane to install it on.
 
-use std::{collections::BTreeMap, process::Output, sync::LazyLock, time::Duration};
+use std::{collections::BTreeMap, process::Output, time::Duration};
 
 use fermata_test_cluster::{
     ControlPlane, ControlPlaneOptions, Helm, TestNamespace,
@@ -61,19 +61,29 @@ pub(crate) fn is_test(object: &Value) -> bool {
     object["metadata"]["annotations"]["helm.sh/hook"].is_string()
 }
 
-/// There is one Fermata in a cluster, so those who install one take turns.
-static TURN: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
+/// A control plane for tests that take turns, for there is one Fermata in a cluster.
+struct Ground {
+    cluster: OnceCell<ControlPlane>,
+    turn: Mutex<()>,
+}
 
-/// The control plane of these tests. Its API server goes straight to a Service's endpoints: there is no kube-proxy that
-/// could bring it anywhere by the Service's own address, and what has no endpoint is known to be away at once.
-static CLUSTER: OnceCell<ControlPlane> = OnceCell::const_new();
+/// That of each Helm, so that the tests of one need not wait for those of the other.
+static GROUNDS: [Ground; 2] =
+    [const { Ground { cluster: OnceCell::const_new(), turn: Mutex::const_new(()) } }; 2];
 
-pub(crate) async fn cluster() -> &'static ControlPlane {
-    let options = ControlPlaneOptions {
-        api_server_args: vec!["--enable-aggregator-routing=true".to_owned()],
-        ..ControlPlaneOptions::default()
-    };
-    CLUSTER.get_or_try_init(|| ControlPlane::start(options)).await.unwrap()
+/// The turn on the control plane that is shared with other targets' tests.
+static SHARED_TURN: Mutex<()> = Mutex::const_new(());
+
+impl Ground {
+    /// Its API server goes straight to a Service's endpoints: there is no kube-proxy that could bring it anywhere by the
+    /// Service's own address, and what has no endpoint is known to be away at once.
+    async fn cluster(&self) -> &ControlPlane {
+        let options = ControlPlaneOptions {
+            api_server_args: vec!["--enable-aggregator-routing=true".to_owned()],
+            ..ControlPlaneOptions::default()
+        };
+        self.cluster.get_or_try_init(|| ControlPlane::start(options)).await.unwrap()
+    }
 }
 
 /// A control plane, and the right to have Fermata on it.
@@ -84,13 +94,20 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// With this Helm and its control plane.
     pub(crate) async fn new(binary: Binary) -> Self {
-        Self::on(cluster().await, binary).await
+        let [helm, helm3] = &GROUNDS;
+        let ground = if binary == Binary::Helm3 { helm3 } else { helm };
+        Self::on(ground.cluster().await, &ground.turn, binary).await
     }
 
-    /// The same on another control plane.
-    pub(crate) async fn on(cluster: &'static ControlPlane, binary: Binary) -> Self {
-        let turn = TURN.lock().await;
+    /// On a control plane whose API server calls a Service by its own address.
+    pub(crate) async fn shared(binary: Binary) -> Self {
+        Self::on(ControlPlane::shared().await.unwrap(), &SHARED_TURN, binary).await
+    }
+
+    async fn on(cluster: &'static ControlPlane, turn: &'static Mutex<()>, binary: Binary) -> Self {
+        let turn = turn.lock().await;
         let helm = Helm::prepare(binary, Some(cluster.kubeconfig_path())).await.unwrap();
         let stage = Self { cluster, helm, _turn: turn };
         // What a test before left that failed is not for this one to stumble over.
