@@ -351,7 +351,7 @@ async fn go_version(module: &Module) -> anyhow::Result<String> {
 /// How long a build takes with nothing in Go's caches. The first of one module's programs compiles what they share.
 fn cold_build(binary: Binary) -> Duration {
     Duration::from_secs(match binary {
-        Binary::KubeApiserver => 240,
+        Binary::KubeApiserver => 420,
         Binary::Etcd | Binary::KubeControllerManager | Binary::Kubelet | Binary::Containerd => 60,
         Binary::Kubectl => 20,
         Binary::Helm => 240,
