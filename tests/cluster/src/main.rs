@@ -211,8 +211,11 @@ async fn visit(
 /// Does something long, unless told to stop meanwhile: then what it has started goes away with this process.
 async fn unless_stopped<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<Option<T>> {
     tokio::select! {
-        done = work => done.map(Some),
+        // Listens before the work begins, whose first part may take its time without ever waiting: a signal then would end
+        // this process on the spot.
+        biased;
         stopped = told_to_stop() => stopped.map(|()| None),
+        done = work => done.map(Some),
     }
 }
 
