@@ -129,13 +129,18 @@ impl App {
         }
     }
 
-    /// What the log of a Pod that ends under the shim shows, in that order, where there is a sequence to be run.
+    /// What the log of a Pod that ends under the shim shows, where there is a sequence to be run: first on standard output, then
+    /// on standard error, each in that order.
     #[must_use]
-    pub fn says_in_the_end(self) -> Option<&'static [&'static str]> {
+    pub fn says_in_the_end(self) -> Option<[&'static [&'static str]; 2]> {
         match self {
             Self::Dies | Self::Shell | Self::Graceful | Self::Nginx => None,
-            // The status command, the stop command, and the shim, which reports 0 for the program's 2.
-            Self::Passenger => Some(&["passenger.5000.pid: process ", "stopped process ", "exit 0"]),
+            Self::Passenger => Some([
+                // The status command, then the stop command.
+                &["passenger.5000.pid: process ", "stopped process "],
+                // The shim, which reports 0 for the program's 2.
+                &["status command 0", "running stop command", "stop command 0", "app exited with 2; exit 0"],
+            ]),
         }
     }
 

@@ -37,16 +37,18 @@ impl Logs {
         Ok(Self(logs))
     }
 
-    /// Reads to the end, and gives what is missing: each log has lines with these texts, in this order.
+    /// Reads to the end, and gives what is missing: each log has lines with the texts of each sequence, in its order. Lines of
+    /// standard output and standard error reach containerd through a pipe each, which it reads side by side, so that nothing
+    /// is known of the order between one and the other: a sequence must be all of one of them.
     ///
     /// # Errors
     ///
     /// When a log does not end, or cannot be read.
-    pub async fn lack(self, texts: &[&str]) -> anyhow::Result<Vec<String>> {
+    pub async fn lack(self, sequences: &[&[&str]]) -> anyhow::Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, reading) in self.0 {
             let log = timeout(BOUND, reading).await.with_context(|| format!("the log of {name}"))???;
-            if let Some(text) = first_missing(&log, texts) {
+            for text in sequences.iter().filter_map(|texts| first_missing(&log, texts)) {
                 missing.push(format!("{name} has no {text:?} in its place: {log:?}"));
             }
         }

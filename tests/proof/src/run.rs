@@ -148,7 +148,7 @@ impl Scene<'_> {
         let ended = self.disturb(&names).await?;
         let endings = endings.of(&ended, DISTURBED_BOUND).await?;
         let unlogged = match (self.sequence(), logs) {
-            (Some(sequence), Some(logs)) => logs.lack(sequence).await?,
+            (Some(sequence), Some(logs)) => logs.lack(&sequence).await?,
             _ => Vec::new(),
         };
         sleep(AFTER).await;
@@ -162,8 +162,8 @@ impl Scene<'_> {
         Ok(Outcome { tally, causes, endings, begun_at, unlogged, again_for: None })
     }
 
-    /// What the logs of its Pods must show, in that order.
-    fn sequence(&self) -> Option<&'static [&'static str]> {
+    /// What the log of each of its Pods must show.
+    fn sequence(&self) -> Option<[&'static [&'static str]; 2]> {
         (self.cell.treatment == Treatment::Shim).then(|| self.cell.app.says_in_the_end()).flatten()
     }
 
