@@ -147,15 +147,58 @@ fn path(file: &Path) -> &str {
     file.to_str().unwrap()
 }
 
+/// Values by the place they are for.
+type Table = BTreeMap<&'static str, Vec<Value>>;
+
+fn table(side: fn(&(&'static str, &'static str)) -> &'static str) -> Table {
+    let mut table = Table::new();
+    for (place, both) in SETTINGS {
+        table.entry(place).or_default().extend(values(side(both)));
+    }
+    table
+}
+
+/// One value for each place that has one left.
+fn next_of_each(table: &mut Table) -> Vec<(&'static str, Value)> {
+    table.iter_mut().filter_map(|(place, values)| Some((*place, values.pop()?))).collect()
+}
+
+/// The config with all of these values.
+fn together(values: &[(&str, Value)]) -> Value {
+    let mut config = json!({ "defaults": {}, "limits": {}, "images": {} });
+    for (place, value) in values {
+        let (parent, name) = place.rsplit_once('/').unwrap();
+        let parent = config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        parent.insert(name.replace("~1", "/"), value.clone());
+    }
+    config
+}
+
 #[tokio::test]
 async fn helm_refuses_what_the_program_would() {
     let folder = tempfile::tempdir().unwrap();
     let helm = offline(Binary::Helm).await;
-    for (place, (_, bad)) in SETTINGS {
-        for value in values(bad) {
+    let mut table = table(|(_, bad)| bad);
+    for (place, bad) in &table {
+        for value in bad {
+            let config = config(place, value);
+            assert!(program(&folder, &config.to_string()).is_err(), "the program takes {config}");
+        }
+    }
+    // A schema says all that is wrong with one of each at once. What is not among it is refused elsewhere, by itself.
+    let mut alone: Vec<_> = table.remove_entry("/images").into_iter().collect();
+    while table.values().any(|bad| !bad.is_empty()) {
+        let row = next_of_each(&mut table);
+        let answer = chart(&helm, &folder, &together(&row)).await.expect_err("a bad value in each place");
+        for (place, value) in row {
+            if !answer.contains(&format!("at '/config{place}")) {
+                alone.push((place, vec![value]));
+            }
+        }
+    }
+    for (place, bad) in alone {
+        for value in bad {
             let config = config(place, &value);
-            let said = program(&folder, &config.to_string());
-            assert!(said.is_err(), "the program takes {config}");
             let answer = chart(&helm, &folder, &config).await.expect_err(&config.to_string());
             let setting = place.trim_start_matches('/').split('/').next().unwrap();
             assert!(answer.contains("schema") || answer.contains("config."), "{config}: {answer}");
@@ -181,10 +224,7 @@ async fn helm_takes_what_the_program_does() {
     let folder = tempfile::tempdir().unwrap();
     for binary in HELMS {
         let helm = offline(binary).await;
-        let mut table = BTreeMap::<&str, Vec<Value>>::new();
-        for (place, (good, _)) in SETTINGS {
-            table.entry(place).or_default().extend(values(good));
-        }
+        let mut table = table(|(good, _)| good);
         for (place, good) in &table {
             for value in good {
                 let config = config(place, value);
@@ -194,14 +234,7 @@ async fn helm_takes_what_the_program_does() {
         // One of each at a time, and not each alone: there are many.
         let all = table.remove("/images").unwrap();
         while table.values().any(|good| !good.is_empty()) {
-            let mut config = json!({ "defaults": {}, "limits": {}, "images": {} });
-            for (place, good) in &mut table {
-                if let Some(value) = good.pop() {
-                    let (parent, name) = place.rsplit_once('/').unwrap();
-                    let parent = config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
-                    parent.insert(name.replace("~1", "/"), value);
-                }
-            }
+            let config = together(&next_of_each(&mut table));
             let made =
                 chart(&helm, &folder, &config).await.unwrap_or_else(|error| panic!("{config}: {error}"));
             assert_eq!(program(&folder, &made), Ok(()), "{made}");

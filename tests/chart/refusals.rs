@@ -186,13 +186,47 @@ async fn refusal(helm: &Helm, settings: &[&str]) -> String {
     helm.refusal(&template(&flags)).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"))
 }
 
+/// The JSON pointers to a setting and to each value above it: `a.b[0].c` is `/a/b/0/c`, in `/a/b/0`, in `/a/b`, in `/a`, in ``.
+fn pointers(setting: &str) -> Vec<String> {
+    let (path, _) = setting.split_once('=').unwrap();
+    let path = format!("/{}", path.replace('[', ".").replace(']', "").replace('.', "/"));
+    let above = path.rmatch_indices('/').map(|(end, _)| path[..end].to_owned());
+    std::iter::once(path.clone()).chain(above).collect()
+}
+
+/// Sets of values that do not touch each other, for Helm says everything that is wrong at once.
+fn sets() -> Vec<Vec<(&'static str, &'static str)>> {
+    let touch = |one: &str, other: &str| {
+        let [one, other] = [one, other].map(pointers);
+        one[1] == other[1] || one.contains(&other[0]) || other.contains(&one[0])
+    };
+    let mut sets: Vec<Vec<(&str, &str)>> = Vec::new();
+    for row in MISSPELT {
+        let is_free = |set: &&mut Vec<(&str, &str)>| set.iter().all(|(setting, _)| !touch(setting, row.0));
+        match sets.iter_mut().find(is_free) {
+            Some(set) => set.push(*row),
+            None => sets.push(vec![*row]),
+        }
+    }
+    sets
+}
+
 #[tokio::test]
 async fn a_value_that_is_not_there_or_cannot_be_is_refused_by_name() {
     for binary in HELMS {
         let helm = offline(binary).await;
-        for (setting, named) in MISSPELT {
-            let answer = refusal(&helm, &[setting]).await;
-            assert!(answer.contains("schema") && answer.contains(named), "{setting}: {answer}");
+        for set in sets() {
+            let settings: Vec<&str> = set.iter().map(|(setting, _)| *setting).collect();
+            let answer = refusal(&helm, &settings).await;
+            assert!(answer.contains("schema"), "{answer}");
+            for (setting, named) in set {
+                let places: Vec<String> =
+                    pointers(setting).iter().map(|pointer| format!("at '{pointer}'")).collect();
+                let is_named = |line: &str| {
+                    line.contains(named) && places.iter().any(|place| line.contains(place.as_str()))
+                };
+                assert!(answer.lines().any(is_named), "{setting}: {answer}");
+            }
         }
     }
 }
