@@ -39,7 +39,7 @@ pub enum App {
     /// On TERM it stops accepting, answers what it has begun and what comes on open connections with `Connection: close` for a
     /// second, closes those that stay idle, and ends.
     Graceful,
-    /// The real one, in an image that names no stop signal.
+    /// The real one, stopped by QUIT, as its official image asks.
     Nginx,
     /// Ignores TERM, and has a command that stops it, as the post-mortem's. That cuts off what is under way, and the program ends
     /// with 2, as Passenger's launcher does.
@@ -76,13 +76,13 @@ impl App {
                  `keepalive_min_timeout`"
             }
             Self::Nginx => {
-                "the real one, in an image that names no stop signal, so that it gets TERM and cuts off what is under way (its \
-                 official image names QUIT, which lets that finish)"
+                "nginx of this machine, stopped by QUIT as its official image is, which finishes what is under way and closes \
+                 idle connections at once"
             }
             Self::Passenger => {
-                "ignores TERM; `passenger stop` ends it, and cuts off what is under way. With the shim it runs the sequence of the \
-                 post-mortem: 30 s of drain, as the preStop hook, then on the signal `passenger-status`, `passenger stop`, \
-                 and 0 as the exit code"
+                "ignores TERM; `passenger stop` ends it, with 2, and cuts off what is under way. With the shim it runs the \
+                 sequence of the post-mortem, which its Pods' logs are held to: 30 s of drain, then on the signal \
+                 `passenger-status`, `passenger stop`, and 0 as the exit code"
             }
         }
     }
@@ -194,6 +194,7 @@ fn nginx(name: &str) -> anyhow::Result<Image> {
          }}\n"
     );
     let mut image = Image::new(name)
+        .stop_signal("SIGQUIT")
         .folder("/tmp", 0o1777)
         .folder("/var/log/nginx", 0o777)
         .folder("/var/lib/nginx", 0o777)

@@ -126,17 +126,16 @@ impl Cell {
         cells
     }
 
-    /// Whether the README quotes it: rolling restarts behind a proxy that keeps connections, without anything and with all
-    /// that Fermata has; and all that is said of the graceful server, which is to lose nothing.
+    /// Whether the README quotes it: rolling restarts behind a proxy that keeps connections, without anything, with a hook by
+    /// hand, and with all that Fermata has; and all that is said of the graceful server, which is to lose nothing.
     #[must_use]
     pub fn is_quoted(&self) -> bool {
         let is_graceful = self.app == App::Graceful;
         self.disturbance == Disturbance::Rollout
             && (self.upstream == Upstream::Kept || is_graceful)
             && match self.treatment {
-                Treatment::Nothing | Treatment::Shim => true,
+                Treatment::Nothing | Treatment::HandWritten | Treatment::Shim => true,
                 Treatment::Fermata => is_graceful,
-                Treatment::HandWritten => false,
             }
     }
 
@@ -146,7 +145,6 @@ impl Cell {
         let with_shim = self.treatment == Treatment::Shim;
         match self.app {
             App::Dies => "it dies at once on TERM, whatever is under way",
-            App::Nginx if !with_shim => "TERM is nginx's fast shutdown, which cuts off what is under way",
             App::Passenger if with_shim => "its stop command ends it, whatever is under way",
             App::Shell | App::Passenger if !with_shim => {
                 "TERM does nothing, and KILL ends it, whatever is under way"

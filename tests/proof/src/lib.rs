@@ -10,6 +10,7 @@ pub mod ledger;
 pub mod load;
 pub mod logs;
 mod picture;
+mod priority;
 pub mod proxy;
 mod quotes;
 pub mod report;

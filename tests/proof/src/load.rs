@@ -16,6 +16,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use crate::priority::first;
+
 /// How long a load may take to end: the last answers come in that time.
 const END_BOUND: Duration = Duration::from_secs(40);
 
@@ -36,8 +38,7 @@ impl Load {
     ///
     /// When none come.
     pub async fn start(node: &Node, program: &Path, proxy: SocketAddr, rate: u32) -> anyhow::Result<Self> {
-        let mut process = node
-            .command(program)
+        let mut process = first(node, program)
             .args([proxy.to_string(), rate.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

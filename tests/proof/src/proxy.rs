@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt, fs,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
 };
 
@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use fermata_test_cluster::{Node, network::NODE_ADDRESS};
 use serde::{Deserialize, Serialize};
 use tokio::process::Child;
+
+use crate::priority::first;
 
 /// nginx as Debian has it.
 pub const NGINX: &str = "/usr/sbin/nginx";
@@ -62,8 +64,7 @@ impl Proxy {
         let address = SocketAddr::new(NODE_ADDRESS.parse()?, port);
         let file = folder.join("nginx.conf");
         fs::write(&file, configuration(&folder.display().to_string(), address, service, upstream))?;
-        let process = node
-            .command(NGINX)
+        let process = first(node, Path::new(NGINX))
             // The log that it opens before it has read where its own is.
             .args(["-e".as_ref(), folder.join("error.log").as_os_str(), "-c".as_ref(), file.as_os_str()])
             .stdin(Stdio::null())
@@ -119,9 +120,10 @@ fn configuration(folder: &str, address: SocketAddr, service: Ipv4Addr, upstream:
         "daemon off;\n\
          user root;\n\
          worker_processes 1;\n\
+         worker_rlimit_nofile 16384;\n\
          pid {folder}/pid;\n\
          error_log {folder}/error.log error;\n\
-         events {{ worker_connections 4096; }}\n\
+         events {{ worker_connections 8192; }}\n\
          http {{\n\
          {temporary}    \
              access_log off;\n    \

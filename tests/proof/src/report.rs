@@ -184,17 +184,11 @@ impl Report {
                 let causes: Vec<String> =
                     summary.causes.iter().map(|(cause, count)| format!("{count} times {cause}")).collect();
                 let cut_off = if summary.causes.contains_key(CUT_OFF) {
-                    let why = summary.cell.what_cuts_off();
-                    let mut endings = summary.runs.iter().flat_map(|run| &run.endings);
-                    if endings.any(|ending| ending.program_ended.is_some()) {
-                        let near: usize = summary.runs.iter().map(Outcome::failures_near_an_end).sum();
-                        format!(
-                            " {near} of the {failed} were seen in the second in which a Pod's program ended: {why}."
-                        )
-                    } else {
-                        // Runs of earlier versions do not say when that was.
-                        format!(" What the program does when it ends: {why}.")
-                    }
+                    let near: usize = summary.runs.iter().map(Outcome::failures_near_an_end).sum();
+                    format!(
+                        " {near} of the {failed} were seen in the second in which a Pod's program ended: {}.",
+                        summary.cell.what_cuts_off()
+                    )
                 } else {
                     String::new()
                 };
@@ -258,10 +252,6 @@ impl Report {
             self.cells.iter().flat_map(|summary| &summary.runs).filter_map(|run| run.again_for.as_ref());
         let again: Vec<&str> = again.map(String::as_str).collect();
         match again.len() {
-            // Runs of earlier versions do not say whether there was another one before.
-            0 if self.cells.iter().flat_map(|summary| &summary.runs).any(|run| run.begun_at == 0) => {
-                String::new()
-            }
             0 => "No run was void.".to_owned(),
             count => {
                 let again: Vec<String> = again.iter().map(|why| format!("{why:.200}")).collect();

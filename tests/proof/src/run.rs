@@ -48,7 +48,7 @@ const ROUTED_AGAIN: Duration = Duration::from_millis(200);
 const EVICT_AGAIN: Duration = Duration::from_millis(500);
 
 /// One request in a hundred may be sent later than this; else the load was not the one that is spoken of. Unit: milliseconds.
-const LATE: f64 = 1000.0;
+const LATE: f64 = 250.0;
 
 /// What came of one run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

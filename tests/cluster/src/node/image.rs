@@ -26,6 +26,7 @@ pub struct Image {
     command: Vec<String>,
     env: Vec<String>,
     user: String,
+    stop_signal: String,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +54,7 @@ impl Image {
             command: Vec::new(),
             env: Vec::new(),
             user: String::new(),
+            stop_signal: String::new(),
         }
     }
 
@@ -166,6 +168,13 @@ impl Image {
         self
     }
 
+    /// With the signal by which it wants to be stopped, such as `SIGQUIT`; TERM without one.
+    #[must_use]
+    pub fn stop_signal(mut self, signal: &str) -> Self {
+        signal.clone_into(&mut self.stop_signal);
+        self
+    }
+
     /// Writes it as an OCI archive.
     ///
     /// # Errors
@@ -182,6 +191,7 @@ impl Image {
                 "Cmd": self.command,
                 "Env": self.env,
                 "User": self.user,
+                "StopSignal": self.stop_signal,
             },
             "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
         }))?;

@@ -41,8 +41,10 @@ async fn main() -> anyhow::Result<()> {
     generate(proxy.parse()?, rate.parse()?).await
 }
 
-/// Connections to the proxy. Ten would do for 200 requests a second of 50 ms; the others are for when answers are late.
-const LANES: usize = 256;
+/// How many requests may be under way at a time. Ten would do for 200 a second of 50 ms. But one that is sent to a Pod that is
+/// gone waits for as long as the proxy does, which is up to 10 s, and whoever sends later because of that sends no load that is
+/// given by the clock alone.
+const LANES: usize = 2048;
 
 /// No cell takes so long.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -58,8 +60,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Sends load until standard input ends.
 async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
+    let idle = Arc::new(Mutex::new(Vec::new()));
     let ignored = Arc::new(Mutex::new(Notes::new()?));
-    let mut client = Client { proxy, sender: None, begun: Instant::now(), notes: ignored };
+    let mut client = Client { proxy, idle: Arc::clone(&idle), begun: Instant::now(), notes: ignored };
     let deadline = Instant::now() + ROUTE_BOUND;
     while let Err(failure) = client.send(0).await {
         ensure!(Instant::now() < deadline, "no right answer through the proxy: {failure}");
@@ -68,8 +71,8 @@ async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
 
     let notes = Arc::new(Mutex::new(Notes::new()?));
     let begun = Instant::now();
-    let lanes =
-        (0..LANES).map(|_| Client { proxy, sender: None, begun, notes: Arc::clone(&notes) }).collect();
+    let client = || Client { proxy, idle: Arc::clone(&idle), begun, notes: Arc::clone(&notes) };
+    let lanes = (0..LANES).map(|_| client()).collect();
     println!("{SENDING}");
     let requests = usize::try_from(LONGEST.as_secs())? * usize::try_from(rate)?;
     let end = async {
@@ -112,10 +115,11 @@ impl Notes {
     }
 }
 
-/// A client with a connection to the proxy that it keeps, and opens anew when it is gone.
+/// A client, which shares its connections to the proxy with the others.
 struct Client {
     proxy: SocketAddr,
-    sender: Option<SendRequest<Empty<Bytes>>>,
+    /// Open connections without a request. The one that was used last is taken first, so that there are no more than it takes.
+    idle: Arc<Mutex<Vec<SendRequest<Empty<Bytes>>>>>,
     begun: Instant,
     notes: Arc<Mutex<Notes>>,
 }
@@ -124,7 +128,6 @@ impl Lane for Client {
     async fn exchange(&mut self, turn: usize, due: Instant) -> anyhow::Result<bool> {
         self.notes().lateness.record(due.elapsed());
         let Err(failure) = self.send(turn).await else { return Ok(true) };
-        self.sender = None;
         let at = self.begun.elapsed();
         self.notes().failures.push((failure, at));
         Ok(false)
@@ -136,12 +139,17 @@ impl Client {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<SendRequest<Empty<Bytes>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn send(&mut self, turn: usize) -> Result<(), Failure> {
         timeout(PATIENCE, self.send_and_check(turn)).await.unwrap_or(Err(Failure::Timeout))
     }
 
     async fn send_and_check(&mut self, turn: usize) -> Result<(), Failure> {
-        let mut sender = match self.sender.take() {
+        let idle = self.idle().pop();
+        let mut sender = match idle {
             Some(sender) if sender.is_ready() => sender,
             _ => self.connect().await?,
         };
@@ -154,7 +162,7 @@ impl Client {
         let body = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
         // Whoever answers is not to be asked on this connection before it is free again.
         if sender.ready().await.is_ok() {
-            self.sender = Some(sender);
+            self.idle().push(sender);
         }
         match status {
             StatusCode::OK if body.as_ref() == format!("token={turn}\n").as_bytes() => Ok(()),
