@@ -107,7 +107,7 @@ proof: prerequisites assets node-packages proof-packages images ## Show on a rea
 	fermata=$$(deploy/build-static.sh fermata release $(TARGET)); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
 	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
-		$(if $(filter-out 0,$(QUICK)),--quick) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
+		$(if $(filter-out 0,$(QUICK)),--quick --parallel 4) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
 		$(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: proof-packages

@@ -64,8 +64,8 @@ struct Experiment {
     /// Go on with the runs that are kept there
     #[arg(long)]
     resume: bool,
-    /// How many cells to run side by side
-    #[arg(long, default_value_t = 4)]
+    /// How many cells to run side by side; more go faster, and have less of the machine each
+    #[arg(long, default_value_t = 3)]
     parallel: usize,
     /// Where to write proof.md, proof.json and proof.svg [default: docs for a whole run, else nowhere]
     #[arg(long, value_name = "DIR")]
