@@ -11,6 +11,9 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # would have these built once more.
 BUILT ?=
 
+# Where it is the tests that run the images, and somebody waits for them, the webhook in them is built faster.
+cluster ending all-tests: export WEBHOOK_PROFILE := test-images
+
 # Cases a property is tried on.
 CASES ?= 2000
 SOAK_CASES ?= 100000
@@ -102,9 +105,10 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 .PHONY: proof
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
-	@app=$$(deploy/build-static.sh fermata-proof-app release $(TARGET)); \
-	load=$$(deploy/build-static.sh fermata-proof-load release $(TARGET)); \
-	fermata=$$(deploy/build-static.sh fermata release $(TARGET)); \
+	@profile=$${WEBHOOK_PROFILE:-release}; \
+	app=$$(deploy/build-static.sh fermata-proof-app "$$profile" $(TARGET)); \
+	load=$$(deploy/build-static.sh fermata-proof-load "$$profile" $(TARGET)); \
+	fermata=$$(deploy/build-static.sh fermata "$$profile" $(TARGET)); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
 	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
 		$(if $(filter-out 0,$(QUICK)),--quick --parallel 4) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \

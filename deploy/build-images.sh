@@ -3,7 +3,8 @@
 #
 #   deploy/build-images.sh [TARGET_FOLDER]
 #
-# Nothing is run in the images. Two runs on the same sources and tools give the same digests.
+# WEBHOOK_PROFILE chooses cargo's profile for the webhook; without it, that is `release`. Nothing is run in the images. Two
+# runs on the same sources and tools give the same digests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -63,5 +64,5 @@ pack() {
 
 shim=$(deploy/build-static.sh fermata-shim shim "$target_folder")
 pack fermata-shim 1500000 deploy/Containerfile.shim "$shim" dumb-init tini
-webhook=$(deploy/build-static.sh fermata release "$target_folder")
+webhook=$(deploy/build-static.sh fermata "${WEBHOOK_PROFILE:-release}" "$target_folder")
 pack fermata 25000000 deploy/Containerfile "$webhook"
