@@ -186,7 +186,8 @@ async fn refusal(helm: &Helm, settings: &[&str]) -> String {
     helm.refusal(&template(&flags)).await.unwrap_or_else(|error| panic!("{settings:?}: {error}"))
 }
 
-/// The JSON pointers to a setting and to each value above it: `a.b[0].c` is `/a/b/0/c`, in `/a/b/0`, in `/a/b`, in `/a`, in ``.
+/// The JSON pointers to a setting and to each value above it, the empty one last: `a.b[0].c` is `/a/b/0/c`, in `/a/b/0`, in `/a/b`,
+/// in `/a`, in all.
 fn pointers(setting: &str) -> Vec<String> {
     let (path, _) = setting.split_once('=').unwrap();
     let path = format!("/{}", path.replace('[', ".").replace(']', "").replace('.', "/"));
