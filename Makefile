@@ -11,7 +11,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # would have these built once more.
 BUILT ?=
 
-# Where it is the tests that run the images, and somebody waits for them, the webhook in them is built faster.
+# How the webhook in the images is optimised: where it is tests that run them, and somebody waits, it is built faster.
+export WEBHOOK_PROFILE ?= release
 cluster ending all-tests: export WEBHOOK_PROFILE := test-images
 
 # Cases a property is tried on.
@@ -105,10 +106,9 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 .PHONY: proof
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
-	@profile=$${WEBHOOK_PROFILE:-release}; \
-	app=$$(deploy/build-static.sh fermata-proof-app "$$profile" $(TARGET)); \
-	load=$$(deploy/build-static.sh fermata-proof-load "$$profile" $(TARGET)); \
-	fermata=$$(deploy/build-static.sh fermata "$$profile" $(TARGET)); \
+	@app=$$(deploy/build-static.sh fermata-proof-app $(WEBHOOK_PROFILE) $(TARGET)); \
+	load=$$(deploy/build-static.sh fermata-proof-load $(WEBHOOK_PROFILE) $(TARGET)); \
+	fermata=$$(deploy/build-static.sh fermata $(WEBHOOK_PROFILE) $(TARGET)); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
 	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
 		$(if $(filter-out 0,$(QUICK)),--quick --parallel 4) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \

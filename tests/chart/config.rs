@@ -116,14 +116,6 @@ fn values(text: &str) -> Vec<Value> {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The config with one value at a place, and no other.
-fn config(place: &str, value: &Value) -> Value {
-    place
-        .rsplit('/')
-        .filter(|name| !name.is_empty())
-        .fold(value.clone(), |value, name| json!({ name.replace("~1", "/"): value }))
-}
-
 /// What the program says to its config file.
 fn program(folder: &TempDir, text: &str) -> Result<(), String> {
     let file = folder.path().join("config.yaml");
@@ -158,20 +150,24 @@ fn table(side: fn(&(&'static str, &'static str)) -> &'static str) -> Table {
     table
 }
 
-/// One value for each place that has one left.
-fn next_of_each(table: &mut Table) -> Vec<(&'static str, Value)> {
-    table.iter_mut().filter_map(|(place, values)| Some((*place, values.pop()?))).collect()
+/// Rows with one value for each place that has one left.
+fn rows(mut table: Table) -> impl Iterator<Item = Vec<(&'static str, Value)>> {
+    std::iter::from_fn(move || {
+        let row: Vec<_> =
+            table.iter_mut().filter_map(|(place, values)| Some((*place, values.pop()?))).collect();
+        (!row.is_empty()).then_some(row)
+    })
 }
 
-/// The config with all of these values.
-fn together(values: &[(&str, Value)]) -> Value {
-    let mut config = json!({ "defaults": {}, "limits": {}, "images": {} });
+/// The config with these values.
+fn config(values: &[(&str, Value)]) -> Value {
+    let mut made = json!({ "defaults": {}, "limits": {}, "images": {} });
     for (place, value) in values {
         let (parent, name) = place.rsplit_once('/').unwrap();
-        let parent = config.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        let parent = made.pointer_mut(parent).unwrap().as_object_mut().unwrap();
         parent.insert(name.replace("~1", "/"), value.clone());
     }
-    config
+    made
 }
 
 #[tokio::test]
@@ -181,29 +177,24 @@ async fn helm_refuses_what_the_program_would() {
     let mut table = table(|(_, bad)| bad);
     for (place, bad) in &table {
         for value in bad {
-            let config = config(place, value);
+            let config = config(&[(place, value.clone())]);
             assert!(program(&folder, &config.to_string()).is_err(), "the program takes {config}");
         }
     }
     // A schema says all that is wrong with one of each at once. What is not among it is refused elsewhere, by itself.
-    let mut alone: Vec<_> = table.remove_entry("/images").into_iter().collect();
-    while table.values().any(|bad| !bad.is_empty()) {
-        let row = next_of_each(&mut table);
-        let answer = chart(&helm, &folder, &together(&row)).await.expect_err("a bad value in each place");
-        for (place, value) in row {
-            if !answer.contains(&format!("at '/config{place}")) {
-                alone.push((place, vec![value]));
-            }
-        }
+    let images = table.remove("/images").unwrap();
+    let mut alone: Vec<_> = images.into_iter().map(|value| ("/images", value)).collect();
+    for row in rows(table) {
+        let answer = chart(&helm, &folder, &config(&row)).await.expect_err("a bad value in each place");
+        let is_said = |place: &str| answer.contains(&format!("at '/config{place}"));
+        alone.extend(row.into_iter().filter(|(place, _)| !is_said(place)));
     }
-    for (place, bad) in alone {
-        for value in bad {
-            let config = config(place, &value);
-            let answer = chart(&helm, &folder, &config).await.expect_err(&config.to_string());
-            let setting = place.trim_start_matches('/').split('/').next().unwrap();
-            assert!(answer.contains("schema") || answer.contains("config."), "{config}: {answer}");
-            assert!(answer.contains(setting), "{config}: {answer}");
-        }
+    for (place, value) in alone {
+        let config = config(&[(place, value)]);
+        let answer = chart(&helm, &folder, &config).await.expect_err(&config.to_string());
+        let setting = place.trim_start_matches('/').split('/').next().unwrap();
+        assert!(answer.contains("schema") || answer.contains("config."), "{config}: {answer}");
+        assert!(answer.contains(setting), "{config}: {answer}");
     }
 }
 
@@ -227,14 +218,14 @@ async fn helm_takes_what_the_program_does() {
         let mut table = table(|(good, _)| good);
         for (place, good) in &table {
             for value in good {
-                let config = config(place, value);
+                let config = config(&[(place, value.clone())]);
                 assert_eq!(program(&folder, &config.to_string()), Ok(()), "{config}");
             }
         }
         // One of each at a time, and not each alone: there are many.
         let all = table.remove("/images").unwrap();
-        while table.values().any(|good| !good.is_empty()) {
-            let config = together(&next_of_each(&mut table));
+        for row in rows(table) {
+            let config = config(&row);
             let made =
                 chart(&helm, &folder, &config).await.unwrap_or_else(|error| panic!("{config}: {error}"));
             assert_eq!(program(&folder, &made), Ok(()), "{made}");

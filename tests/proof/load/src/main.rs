@@ -81,7 +81,7 @@ async fn generate(proxy: SocketAddr, rate: u32) -> anyhow::Result<()> {
     };
     let measured = OpenLoop { rate, requests }.run_until(lanes, end).await?;
 
-    let notes = notes.lock().unwrap_or_else(PoisonError::into_inner);
+    let notes = locked(&notes);
     let mut tally = Tally {
         sent: measured.answers() + u64::try_from(notes.failures.len())?,
         latency: in_millis(measured.latency()),
@@ -124,31 +124,28 @@ struct Client {
     notes: Arc<Mutex<Notes>>,
 }
 
+/// What a lock holds, whoever has panicked with it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Lane for Client {
     async fn exchange(&mut self, turn: usize, due: Instant) -> anyhow::Result<bool> {
-        self.notes().lateness.record(due.elapsed());
+        locked(&self.notes).lateness.record(due.elapsed());
         let Err(failure) = self.send(turn).await else { return Ok(true) };
         let at = self.begun.elapsed();
-        self.notes().failures.push((failure, at));
+        locked(&self.notes).failures.push((failure, at));
         Ok(false)
     }
 }
 
 impl Client {
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<SendRequest<Empty<Bytes>>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn send(&mut self, turn: usize) -> Result<(), Failure> {
         timeout(PATIENCE, self.send_and_check(turn)).await.unwrap_or(Err(Failure::Timeout))
     }
 
     async fn send_and_check(&mut self, turn: usize) -> Result<(), Failure> {
-        let idle = self.idle().pop();
+        let idle = locked(&self.idle).pop();
         let mut sender = match idle {
             Some(sender) if sender.is_ready() => sender,
             _ => self.connect().await?,
@@ -162,7 +159,7 @@ impl Client {
         let body = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
         // Whoever answers is not to be asked on this connection before it is free again.
         if sender.ready().await.is_ok() {
-            self.idle().push(sender);
+            locked(&self.idle).push(sender);
         }
         match status {
             StatusCode::OK if body.as_ref() == format!("token={turn}\n").as_bytes() => Ok(()),
