@@ -7,13 +7,18 @@ SHELL := /bin/bash
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# Whether the workspace has been built already, tests and all. Packages that are built alone want less of their dependencies, and
-# would have these built once more.
-BUILT ?=
+# On Linux tests run static programs, so that a node's images hold the very programs that are tested: building the webhook once
+# more, for the images alone, takes minutes. What is released is built apart, by `make images`.
+ifeq ($(shell uname),Linux)
+tested := cluster ending test all-tests lint
+$(tested): export CARGO_BUILD_TARGET := $(shell uname -m)-unknown-linux-gnu
+$(tested): export RUSTFLAGS := $(if $(findstring +crt-static,$(RUSTFLAGS)),$(RUSTFLAGS),$(strip $(RUSTFLAGS) -C target-feature=+crt-static))
+endif
+programs = $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)debug
 
-# How the webhook in the images is optimised: where it is tests that run them, and somebody waits, it is built faster.
-export WEBHOOK_PROFILE ?= release
-cluster ending all-tests: export WEBHOOK_PROFILE := test-images
+# Whether the workspace has been built already. It is always built as a whole, for packages that are built alone want less of
+# their dependencies, and would have these built once more.
+BUILT ?=
 
 # Cases a property is tried on.
 CASES ?= 2000
@@ -31,9 +36,10 @@ try: prerequisites ## Show Fermata at work on a real API server; KEEP=1 leaves i
 
 # Of the user's own, it is: CONTEXT=kind-NAME, CONTEXT=k3d-NAME, or any CONTEXT with a LOAD that gives its nodes an archive.
 .PHONY: cluster
-cluster: prerequisites $(if $(CONTEXT),,node-packages) image-packages images ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux), or on the cluster of CONTEXT=kind-...
-	@cargo build --locked --package fermata-test-cluster
-	@$(TARGET)/debug/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata \
+cluster: prerequisites $(if $(CONTEXT),,node-packages) image-packages ## Fermata on a whole real node that runs Pods, until Ctrl-C (root on Linux), or on the cluster of CONTEXT=kind-...
+	cargo build --locked --workspace --bins
+	@$(MAKE) --no-print-directory BUILT=1 images
+	@$(programs)/fermata-test-cluster cluster --images $(TARGET)/images --chart charts/fermata \
 		$(if $(CONTEXT),--context "$$CONTEXT" $(if $(LOAD),--load "$$LOAD"))
 
 .PHONY: test
@@ -47,7 +53,7 @@ all-tests: prerequisites
 	@all=0; if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then all=1; fi; \
 	export FERMATA_CASES=$(CASES) FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-$$all}; \
 	if command -v buildah >/dev/null; then \
-		$(MAKE) --no-print-directory images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
+		$(MAKE) --no-print-directory BUILT=1 images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
 	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
 	tests/run.sh
 	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null; then $(MAKE) --no-print-directory proof QUICK=1 BUILT=1; \
@@ -75,7 +81,9 @@ image-packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/install-packages.sh images buildah; fi
 
 .PHONY: ending
-ending: prerequisites assets $(if $(CONTEXT),,node-packages) ending-packages image-packages images ## Run the tests of how Pods end on a real node, or on the cluster of CONTEXT=kind-...
+ending: prerequisites $(if $(CONTEXT),,node-packages) ending-packages image-packages ## Run the tests of how Pods end on a real node, or on the cluster of CONTEXT=kind-...
+	cargo build --locked --workspace --bins --tests
+	@$(MAKE) --no-print-directory BUILT=1 assets images
 	FERMATA_REQUIRE_ALL=1 FERMATA_IMAGES=$$(realpath $(TARGET)/images) FERMATA_CONTEXT="$${CONTEXT:-}" FERMATA_LOAD="$${LOAD:-}" \
 		cargo test --workspace --locked --test ending
 
@@ -106,12 +114,11 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 .PHONY: proof
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
-	@app=$$(deploy/build-static.sh fermata-proof-app $(WEBHOOK_PROFILE) $(TARGET)); \
-	load=$$(deploy/build-static.sh fermata-proof-load $(WEBHOOK_PROFILE) $(TARGET)); \
-	fermata=$$(deploy/build-static.sh fermata $(WEBHOOK_PROFILE) $(TARGET)); \
+	@static() { $(if $(BUILT),echo "$(programs)/$$1",deploy/build-static.sh "$$1" release $(TARGET)); }; \
+	app=$$(static fermata-proof-app); load=$$(static fermata-proof-load); fermata=$$(static fermata); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
-	$(TARGET)/debug/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
-		$(if $(filter-out 0,$(QUICK)),--quick --parallel 4) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
+	$(programs)/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
+		$(if $(filter-out 0,$(QUICK)),--quick) --runs $(TARGET)/proof/$(if $(filter-out 0,$(QUICK)),quick,runs).jsonl \
 		$(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: proof-packages
@@ -120,7 +127,7 @@ proof-packages:
 
 .PHONY: images
 images: ## Build the images of the webhook and of the shim, static and without a daemon, as OCI archives
-	@deploy/build-images.sh $(TARGET)
+	@deploy/build-images.sh $(TARGET) $(if $(BUILT),$(programs)/fermata)
 
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
@@ -130,7 +137,7 @@ golden: prerequisites ## Rewrite expected files and generated docs; read the dif
 .PHONY: assets
 assets: prerequisites ## Build etcd, kube-apiserver and the rest, once; as root on Linux those of a node too
 	@node=; if [ "$$(id -u)" = 0 ] && [ "$$(uname)" = Linux ]; then node=--node; fi; \
-	$(if $(BUILT),$(TARGET)/debug/fermata-test-cluster,cargo run --quiet --locked --package fermata-test-cluster --) assets $$node
+	$(if $(BUILT),$(programs)/fermata-test-cluster,cargo run --quiet --locked --package fermata-test-cluster --) assets $$node
 
 # Each missing tool by name, all at once.
 .PHONY: prerequisites

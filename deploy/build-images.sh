@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Builds the webhook and the shim as static programs and packs each as an OCI archive, with buildah and without a daemon:
 #
-#   deploy/build-images.sh [TARGET_FOLDER]
+#   deploy/build-images.sh [TARGET_FOLDER [WEBHOOK]]
 #
-# WEBHOOK_PROFILE chooses cargo's profile for the webhook; without it, that is `release`. Nothing is run in the images. Two
-# runs on the same sources and tools give the same digests.
+# WEBHOOK is a static program that is the webhook, as the tests have it; without it, that is built, as it is to be released.
+# Nothing is run in the images. Two runs on the same sources and tools give the same digests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,5 +64,11 @@ pack() {
 
 shim=$(deploy/build-static.sh fermata-shim shim "$target_folder")
 pack fermata-shim 1500000 deploy/Containerfile.shim "$shim" dumb-init tini
-webhook=$(deploy/build-static.sh fermata "${WEBHOOK_PROFILE:-release}" "$target_folder")
-pack fermata 25000000 deploy/Containerfile "$webhook"
+if [ -n "${2:-}" ]; then
+    # What only a debugger reads, nodes need not pull.
+    strip -o "$work/webhook" "$2"
+    pack fermata 50000000 deploy/Containerfile "$work/webhook"
+else
+    webhook=$(deploy/build-static.sh fermata release "$target_folder")
+    pack fermata 25000000 deploy/Containerfile "$webhook"
+fi

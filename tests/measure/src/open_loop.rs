@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -87,9 +87,11 @@ impl OpenLoop {
         let timetable = Timetable { first: Instant::now() + LEAD, rate: self.rate, requests: self.requests };
         let due = Arc::new(Semaphore::new(0));
         let turns = Arc::new(Turns { taken: AtomicUsize::new(0), end: AtomicUsize::new(self.requests) });
+        // One for all lanes: it is large, and there may be thousands of them, most of which never have anything to do.
+        let measured = Arc::new(Mutex::new(Measured::new()?));
         let mut running = JoinSet::new();
         for lane in lanes {
-            running.spawn(one(lane, Arc::clone(&due), Arc::clone(&turns), timetable));
+            running.spawn(one(lane, Arc::clone(&due), Arc::clone(&turns), timetable, Arc::clone(&measured)));
         }
         // The runtime's own timers are good to a millisecond, which is as much as is to be measured.
         let pacer = thread::Builder::new().name("pacer".to_owned()).spawn({
@@ -97,16 +99,15 @@ impl OpenLoop {
             move || pace(&due, timetable)
         })?;
         let bound = timetable.due(self.requests) - Instant::now() + MARGIN;
-        let mut measured = Measured::new()?;
         let mut until = std::pin::pin!(until);
         let mut sent_all = timetable.due(self.requests);
         let finished = timeout(bound, async {
             let mut ended = false;
             loop {
                 tokio::select! {
-                    part = running.join_next() => {
-                        let Some(part) = part else { return anyhow::Ok(()) };
-                        measured.merge(&part??)?;
+                    lane = running.join_next() => {
+                        let Some(lane) = lane else { return anyhow::Ok(()) };
+                        lane??;
                     }
                     () = &mut until, if !ended => {
                         ended = true;
@@ -124,6 +125,7 @@ impl OpenLoop {
         finished
             .with_context(|| format!("no end after {} s: a request gets no answer", bound.as_secs()))??;
         pacer.join().ok();
+        let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner).clone();
         measured.lasting(sent_all.saturating_duration_since(timetable.first));
         Ok(measured)
     }
@@ -169,18 +171,19 @@ async fn one<L: Lane>(
     permits: Arc<Semaphore>,
     turns: Arc<Turns>,
     timetable: Timetable,
-) -> anyhow::Result<Measured> {
-    let mut measured = Measured::new()?;
+    measured: Arc<Mutex<Measured>>,
+) -> anyhow::Result<()> {
     loop {
         // After the last permit the semaphore is closed; what is still due then is taken all the same.
         if let Ok(permit) = permits.acquire().await {
             permit.forget();
         }
-        let Some(turn) = turns.next() else { return Ok(measured) };
+        let Some(turn) = turns.next() else { return Ok(()) };
         let due = timetable.due(turn);
         let counts = lane.exchange(turn, due).await?;
+        let latency = due.elapsed();
         if counts {
-            measured.record(due.elapsed());
+            measured.lock().unwrap_or_else(PoisonError::into_inner).record(latency);
         }
     }
 }

@@ -138,8 +138,13 @@ impl App {
             Self::Passenger => Some([
                 // The status command, then the stop command.
                 &["passenger.5000.pid: process ", "stopped process "],
-                // The shim, which reports 0 for the program's 2.
-                &["status command 0", "running stop command", "stop command 0", "app exited with 2; exit 0"],
+                // The shim, which says of each command how long it took and its exit code, and reports 0 for the program's 2.
+                &[
+                    "stopping: status command ",
+                    "s exit 0",
+                    "running stop command",
+                    "s exit 0, app exited with 2; exit 0",
+                ],
             ]),
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long a test waits for what must happen. Reaching it is a failure, so that it may be long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Sends a signal.
 pub(crate) fn send(pid: i32, signal: i32) {

@@ -50,6 +50,8 @@ if os.fork() == 0:
         while True: signal.pause()
     os._exit(0)
 signal.signal(15, lambda *_: os._exit(7))
+os.wait()
+os.write(1, b'program up\\n')
 while True: signal.pause()";
 
 #[test]
@@ -57,6 +59,7 @@ fn pitfall_30_a_daemon_that_the_program_left_ends_by_term_before_the_stop_is_ove
     for place in PLACES {
         let shim = Shim::run(place, ["--budget", "10s", "--", "python3", "-c", DAEMON]);
         shim.says("daemon up\n");
+        shim.says("program up\n");
         shim.signal(15);
         let (code, output, error) = shim.finish();
         assert_eq!(code, 7);
