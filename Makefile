@@ -8,10 +8,11 @@ SHELL := /bin/bash
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # On Linux tests run static programs, so that a node's images hold the very programs that are tested: building the webhook once
-# more, for the images alone, takes minutes. What is released is built apart, by `make images`.
-ifeq ($(shell uname),Linux)
+# more, for the images alone, takes minutes. What is released is built apart, by `make images`; so are the tests' images where
+# the C library cannot be linked in (Fedora has it in glibc-static).
+ifeq ($(shell uname; echo 'int main(void) { return 0; }' | cc -static -x c -o /dev/null - 2>/dev/null && echo links),Linux links)
 tested := cluster ending test all-tests lint
-$(tested): export CARGO_BUILD_TARGET := $(shell uname -m)-unknown-linux-gnu
+$(tested): export CARGO_BUILD_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 $(tested): export RUSTFLAGS := $(if $(findstring +crt-static,$(RUSTFLAGS)),$(RUSTFLAGS),$(strip $(RUSTFLAGS) -C target-feature=+crt-static))
 endif
 programs = $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)debug
@@ -19,6 +20,7 @@ programs = $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)debug
 # Whether the workspace has been built already. It is always built as a whole, for packages that are built alone want less of
 # their dependencies, and would have these built once more.
 BUILT ?=
+built_static = $(if $(BUILT),$(findstring +crt-static,$(RUSTFLAGS)))
 
 # Cases a property is tried on.
 CASES ?= 2000
@@ -114,7 +116,7 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 .PHONY: proof
 proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
-	@static() { $(if $(BUILT),echo "$(programs)/$$1",deploy/build-static.sh "$$1" release $(TARGET)); }; \
+	@static() { $(if $(built_static),echo "$(programs)/$$1",deploy/build-static.sh "$$1" release $(TARGET)); }; \
 	app=$$(static fermata-proof-app); load=$$(static fermata-proof-load); fermata=$$(static fermata); \
 	if command -v apt-get >/dev/null; then export FERMATA_REQUIRE_ALL=$${FERMATA_REQUIRE_ALL:-1}; fi; \
 	$(programs)/fermata-proof --app "$$app" --load "$$load" --fermata "$$fermata" --images $(TARGET)/images \
@@ -127,7 +129,7 @@ proof-packages:
 
 .PHONY: images
 images: ## Build the images of the webhook and of the shim, static and without a daemon, as OCI archives
-	@deploy/build-images.sh $(TARGET) $(if $(BUILT),$(programs)/fermata)
+	@deploy/build-images.sh $(TARGET) $(if $(built_static),$(programs)/fermata)
 
 .PHONY: golden
 golden: prerequisites ## Rewrite expected files and generated docs; read the difference before you commit it
