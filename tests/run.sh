@@ -31,11 +31,9 @@ for target in $(sed -n 's|^ *Executable tests/\([^ ]*\)\.rs .*|\1|p' "$log" | so
 done
 [ ${#first[@]} = $((2 * ${#waits[@]})) ] || { echo "tests/run.sh: not all of ${waits[*]} are targets" >&2; exit 1; }
 
-# The lane that waits goes first where both want a processor: its times are those of real Pods. In the other one more tests run at a
-# time than there are processors, for not all of them work.
+# The lane that waits goes first where both want a processor: its times are those of real Pods.
 {
 	failed=0
-	export RUST_TEST_THREADS=$((2 * $(nproc)))
 	nice cargo test --workspace --locked "$@" --no-fail-fast --lib --bins "${second[@]}" || failed=1
 	nice cargo test --workspace --locked "$@" --no-fail-fast --doc || failed=1
 	exit $failed
