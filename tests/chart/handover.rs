@@ -30,7 +30,7 @@ use tokio::{task::JoinHandle, time::sleep};
 use crate::{
     install::define_custom_resources,
     replica::start,
-    stage::{Stage, eventually},
+    stage::{HELMS, Stage, eventually},
 };
 
 /// By what API servers call the replicas.
@@ -171,7 +171,8 @@ const STRICT: &str = "--set=webhook.failurePolicy=Fail";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn to_files_and_back() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::shared(binary).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let api: Api<MutatingWebhookConfiguration> = Api::all(stage.cluster.client().unwrap());
         let scratches = [(); 3].map(|()| Scratch::create().unwrap());
@@ -186,7 +187,7 @@ async fn to_files_and_back() {
         let [both, alone] = [("both.crt", both.as_str()), ("own.crt", own.pem())]
             .map(|(name, content)| bundle_flag(&file(&scratches[1], name, content)));
         let files = ["--set=tls.mode=files,tls.secretName=own", both.as_str()];
-        if stage.helm.binary() == Binary::Helm {
+        if binary == Binary::Helm {
             // What the replicas own is theirs until somebody insists.
             let words = [
                 "upgrade",
@@ -198,7 +199,7 @@ async fn to_files_and_back() {
             let answer = stage.helm.refusal(&[&words[..], &files].concat()).await.unwrap();
             assert!(answer.contains("conflict") && answer.contains(".clientConfig.caBundle"), "{answer}");
         }
-        stage.upgrade("fermata", "fermata", &forced(stage.helm.binary(), &files)).await;
+        stage.upgrade("fermata", "fermata", &forced(binary, &files)).await;
         let second = start(&stage, &scratches[1]).await;
         caller.calls(&second);
         // The first one has lost its rights and its Secret by now, and serves until its Pod ends.
@@ -229,14 +230,14 @@ async fn to_files_and_back() {
         caller.stop();
         third.stop().await.unwrap();
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// There is no cert-manager here, so this test writes the bundle as its injector does.
 #[tokio::test(flavor = "multi_thread")]
 async fn to_cert_manager_and_back() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::shared(binary).await;
         define_custom_resources(&stage).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let api: Api<MutatingWebhookConfiguration> = Api::all(stage.cluster.client().unwrap());
@@ -280,14 +281,14 @@ async fn to_cert_manager_and_back() {
         caller.stop();
         third.stop().await.unwrap();
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// An upgrade and a rollback, while a replica of each revision serves.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_and_a_rollback_with_replicas_that_serve() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::shared(binary).await;
         stage.install("fermata", "fermata", &[STRICT, "--set=drainSeconds=1"]).await;
         let scratches = [(); 3].map(|()| Scratch::create().unwrap());
         let first = start(&stage, &scratches[0]).await;
@@ -314,8 +315,7 @@ async fn an_upgrade_and_a_rollback_with_replicas_that_serve() {
         second.stop().await.unwrap();
         third.stop().await.unwrap();
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// A replica that runs while the release gives its Secret up makes that again.

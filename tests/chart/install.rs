@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::stage::{Stage, create, eventually};
+use crate::stage::{HELMS, Stage, create, eventually};
 
 /// What every release has, whatever the values.
 const ALWAYS: [&str; 9] = [
@@ -74,30 +74,31 @@ fn path(file: &Path) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_default_values() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         let notes = stage.install("fermata", "fermata", &[]).await;
         assert!(notes.contains("kubectl label namespace NAME fermata.dev/inject=enabled"), "{notes}");
         assert_eq!(installed(&stage).await, with(&SELF_SIGNED));
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_replicas_and_no_pod_without_an_answer() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         let flags = ["--set", "replicas=3,webhook.failurePolicy=Fail,podDisruptionBudget.minAvailable=2"];
         let notes = stage.install("fermata", "fermata", &flags).await;
         assert!(notes.contains("kubectl delete mutatingwebhookconfiguration fermata"), "{notes}");
         assert_eq!(installed(&stage).await, with(&SELF_SIGNED));
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cert_manager_and_everything_that_can_be_switched_on() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         define_custom_resources(&stage).await;
         let everything = "tls.mode=certManager,metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,\
                           networkPolicy.enabled=true,networkPolicy.apiServerCidrs={192.0.2.0/24},priorityClass.create=true";
@@ -125,13 +126,13 @@ async fn cert_manager_and_everything_that_can_be_switched_on() {
             with(&["Certificate fermata/fermata", "PodMonitor fermata/fermata"])
         );
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_one_s_own() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         let authority = stage.cluster.scratch().path().join("own-ca.crt");
         std::fs::write(&authority, stage.cluster.ca_pem()).unwrap();
         let bundle = format!("tls.caBundle={}", path(&authority));
@@ -143,8 +144,7 @@ async fn a_certificate_of_one_s_own() {
         let registered = &webhook.client_config.ca_bundle.as_ref().unwrap().0;
         assert_eq!(String::from_utf8_lossy(registered).trim(), stage.cluster.ca_pem().trim());
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +179,8 @@ async fn the_replicas_meet_the_strictest_pod_security_standard() {
 /// Neither an upgrade nor a rollback takes away what the replicas have written.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_replicas_keep_survives_an_upgrade_and_a_rollback() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         let client = stage.cluster.client().unwrap();
         let secrets: Api<Secret> = Api::namespaced(client.clone(), "fermata");
@@ -212,8 +213,7 @@ async fn what_the_replicas_keep_survives_an_upgrade_and_a_rollback() {
         check("rolled back", 5, 2).await;
         stage.uninstall("fermata", "fermata").await;
         assert_eq!(secrets.get_opt("fermata-authority").await.unwrap(), None);
-    })
-    .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,8 @@ use crate::stage::{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         let before = stage.labelled("app.kubernetes.io/name=fermata").await;
         assert_eq!(before, Vec::<String>::new());
         let namespace = Arc::new(stage.opted_in().await);
@@ -59,8 +60,7 @@ async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
             if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
         })
         .await;
-    })
-    .await;
+    }
 }
 
 /// When an object was deleted, in the order of all writes to the cluster.
@@ -81,7 +81,8 @@ where
 /// While the configuration is there, API servers ask, and with `Fail` refuse what is not answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_4_removes_the_configuration_before_anything_that_answers() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &["--set", "webhook.failurePolicy=Fail"]).await;
         let client = stage.cluster.client().unwrap();
         let configurations: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
@@ -90,7 +91,7 @@ async fn helm_4_removes_the_configuration_before_anything_that_answers() {
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "fermata");
         let since =
             configurations.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
-        if stage.helm.binary() == Binary::Helm3 {
+        if binary == Binary::Helm3 {
             // What the documentation says of it.
             let words = ["delete", "mutatingwebhookconfiguration", "fermata"];
             assert!(stage.kubectl(&words).await.status.success());
@@ -104,12 +105,10 @@ async fn helm_4_removes_the_configuration_before_anything_that_answers() {
         ] {
             assert!(
                 configuration < other,
-                "{:?}: the configuration at {configuration}, the {kind} at {other}",
-                stage.helm.binary()
+                "{binary:?}: the configuration at {configuration}, the {kind} at {other}"
             );
         }
-    })
-    .await;
+    }
 }
 
 /// The name of all that a release has for its test.
@@ -149,8 +148,8 @@ async fn nothing_is_left_of_the_test(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_test_says_how_it_went_and_leaves_nothing_behind() {
-    Stage::of_each_helm(async |stage| {
-        let phase = if stage.helm.binary() == Binary::Helm { "Failed" } else { "Succeeded" };
+    for (binary, phase) in HELMS.into_iter().zip(["Failed", "Succeeded"]) {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         let name = test_name(&stage).await;
         let (run, pod) = helm_test(&stage, &name, phase).await;
@@ -160,15 +159,15 @@ async fn helm_test_says_how_it_went_and_leaves_nothing_behind() {
         assert_eq!(arguments[..3], ["check", "--namespace=fermata", probe.as_str()]);
         nothing_is_left_of_the_test(&stage).await;
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// Helm 3 creates what a test needs, and Helm 4 applies it, by which it would take over what exists and delete it
 /// afterwards. Neither may happen to a Namespace, least of all to one that somebody made.
 #[tokio::test(flavor = "multi_thread")]
 async fn helm_test_touches_no_namespace_that_was_there_before() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         let name = test_name(&stage).await;
         let client = stage.cluster.client().unwrap();
@@ -207,8 +206,7 @@ async fn helm_test_touches_no_namespace_that_was_there_before() {
         assert!(run.success, "{run:?}");
         nothing_is_left_of_the_test(&stage).await;
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 async fn delete_namespace(stage: &Stage, name: &str) {
@@ -218,7 +216,8 @@ async fn delete_namespace(stage: &Stage, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_test_that_was_interrupted_is_told_or_forgotten() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         let name = test_name(&stage).await;
         let pods: Api<Pod> = Api::namespaced(stage.cluster.client().unwrap(), "fermata");
@@ -227,7 +226,7 @@ async fn a_test_that_was_interrupted_is_told_or_forgotten() {
             run = stage.helm.run(&TEST) => panic!("{run:?}"),
             _pod = eventually("the test's Pod", async || pods.get(&name).await.map_err(|error| error.to_string())) => {}
         }
-        if stage.helm.binary() == Binary::Helm3 {
+        if binary == Binary::Helm3 {
             let reason = stage.helm.refusal(&TEST).await.unwrap();
             assert!(reason.contains("namespace-must-not-exist.yaml failed: "), "{reason}");
             assert!(reason.contains(&format!("\"{name}\" already exists")), "{reason}");
@@ -241,8 +240,7 @@ async fn a_test_that_was_interrupted_is_told_or_forgotten() {
         assert!(run.success, "{run:?}");
         nothing_is_left_of_the_test(&stage).await;
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// The Namespace of the test is one that the release takes, whatever its values ask of Namespaces.

@@ -6,12 +6,13 @@ use kube::ResourceExt;
 use crate::{
     generated::{MANIFESTS, manifest},
     install::define_custom_resources,
-    stage::{CHART, Stage, create},
+    stage::{CHART, HELMS, Stage, create},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_release_is_refused() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.install("fermata", "fermata", &[]).await;
         for (release, namespace) in [("other", "other"), ("fermata", "other"), ("other", "fermata")] {
             let words = ["install", release, CHART, "--namespace", namespace, "--create-namespace"];
@@ -26,14 +27,14 @@ async fn a_second_release_is_refused() {
         // What is there can be upgraded, and nothing was harmed.
         stage.upgrade("fermata", "fermata", &[]).await;
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// Helm says of it only that it is not its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_was_left_is_named_with_the_way_out() {
-    Stage::of_each_helm(async |stage| {
+    for binary in HELMS {
+        let stage = Stage::new(binary).await;
         stage.kubectl(&["create", "namespace", "fermata"]).await;
         let words = ["--namespace=fermata", "create", "secret", "generic", "fermata-authority"];
         assert!(stage.kubectl(&words).await.status.success());
@@ -45,8 +46,7 @@ async fn an_authority_that_was_left_is_named_with_the_way_out() {
         assert!(stage.kubectl(&words).await.status.success());
         stage.install("fermata", "fermata", &[]).await;
         stage.uninstall("fermata", "fermata").await;
-    })
-    .await;
+    }
 }
 
 /// Where Helm is blind: a second one stands beside the first, and Pods are created.

@@ -101,12 +101,6 @@ impl Stage {
         Self::on(ground.cluster().await, &ground.turn, binary).await
     }
 
-    /// Does the same with each Helm, side by side: most of it is waiting for the cluster.
-    pub(crate) async fn of_each_helm(test: impl AsyncFn(Self)) {
-        let [one, other] = HELMS.map(async |binary| Box::pin(test(Self::new(binary).await)).await);
-        tokio::join!(one, other);
-    }
-
     /// On a control plane whose API server calls a Service by its own address.
     pub(crate) async fn shared(binary: Binary) -> Self {
         Self::on(ControlPlane::shared().await.unwrap(), &SHARED_TURN, binary).await

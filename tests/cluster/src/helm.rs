@@ -16,7 +16,6 @@ use crate::{
 /// One of Helm's versions, with folders of its own.
 #[derive(Debug)]
 pub struct Helm {
-    binary: Binary,
     program: PathBuf,
     home: Scratch,
     kubeconfig: PathBuf,
@@ -45,17 +44,10 @@ impl Helm {
         // An empty one rather than none: Helm would look for that of the person who runs the tests.
         let nowhere = home.path().join("no-cluster");
         Ok(Self {
-            binary,
             program: assets.require(binary)?.to_owned(),
             kubeconfig: kubeconfig.map_or(nowhere, Path::to_owned),
             home,
         })
-    }
-
-    /// Which version it is.
-    #[must_use]
-    pub fn binary(&self) -> Binary {
-        self.binary
     }
 
     /// Runs it, whatever comes of it.
