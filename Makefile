@@ -17,7 +17,7 @@ $(tested): export RUSTFLAGS := $(if $(findstring +crt-static,$(RUSTFLAGS)),$(RUS
 endif
 programs = $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)debug
 
-# Whether the workspace has been built already. It is always built as a whole, for packages that are built alone want less of
+# Whether the workspace has been built already, and for `proof` the images. It is always built as a whole, for packages that are built alone want less of
 # their dependencies, and would have these built once more.
 BUILT ?=
 built_static = $(if $(BUILT),$(findstring +crt-static,$(RUSTFLAGS)))
@@ -114,7 +114,7 @@ bench: prerequisites assets ## Measure against baselines in the same run; writes
 	cargo run --quiet --release --package fermata-bench -- --fermata $(TARGET)/release/fermata --shim "$$shim"
 
 .PHONY: proof
-proof: prerequisites assets node-packages proof-packages images ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
+proof: prerequisites assets node-packages proof-packages $(if $(BUILT),,images) ## Show on a real node what becomes of requests when Pods end; writes docs/proof.md; QUICK=1 in minutes, RESUME=1 goes on
 	@$(if $(BUILT),,cargo build --quiet --locked --package fermata-proof)
 	@static() { $(if $(built_static),echo "$(programs)/$$1",deploy/build-static.sh "$$1" release $(TARGET)); }; \
 	app=$$(static fermata-proof-app); load=$$(static fermata-proof-load); fermata=$$(static fermata); \

@@ -66,8 +66,8 @@ shim=$(deploy/build-static.sh fermata-shim shim "$target_folder")
 pack fermata-shim 1500000 deploy/Containerfile.shim "$shim" dumb-init tini
 if [ -n "${2:-}" ]; then
     # What only a debugger reads, nodes need not pull.
-    strip -o "$work/webhook" "$2"
-    pack fermata 50000000 deploy/Containerfile "$work/webhook"
+    strip -o "$target_folder/images/fermata" "$2"
+    pack fermata 50000000 deploy/Containerfile "$target_folder/images/fermata"
 else
     webhook=$(deploy/build-static.sh fermata release "$target_folder")
     pack fermata 25000000 deploy/Containerfile "$webhook"

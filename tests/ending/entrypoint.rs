@@ -82,17 +82,11 @@ pub(crate) async fn the_sequence_of_the_post_mortem_runs(stage: &Stage) -> anyho
     let ending = shop.end("passenger").await?;
     ending.within(3, 11)?;
     let log = ending.log("app");
-    // The runtime puts lines of the shim's, which are on standard error, between any two of these.
-    let (mut said, mut status) = (Vec::new(), None);
-    for line in &log {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        if ["begun", "status", "stopping", "stopped"].contains(&word) {
-            said.push(word);
-            status = status.or((word == "status").then_some(rest));
-        }
-    }
-    ensure!(said == ["begun", "status", "stopping", "stopped"], "{log:#?}");
-    let status = status.context("a time")?;
+    // In one line: the runtime puts lines of the shim's, which are on standard error, between any two.
+    let status = log.iter().find_map(|line| line.strip_prefix("status ")).context("a time")?;
+    let expected = ["begun", &format!("status {status}"), "stopping", "stopped"];
+    let said: Vec<_> = log.iter().copied().filter(|line| expected.contains(line)).collect();
+    ensure!(said == expected, "{log:#?}");
     ensure!(status.parse::<i64>()? >= told + 3, "told at {told}, and drained for less than 3 s: {log:#?}");
     ensure!(ending.exit_code("app") == Some(0), "{ending:#?}");
     Ok(())

@@ -87,7 +87,7 @@ impl OpenLoop {
         let timetable = Timetable { first: Instant::now() + LEAD, rate: self.rate, requests: self.requests };
         let due = Arc::new(Semaphore::new(0));
         let turns = Arc::new(Turns { taken: AtomicUsize::new(0), end: AtomicUsize::new(self.requests) });
-        // One for all lanes: it is large, and there may be thousands of them, most of which never have anything to do.
+        // One for all lanes: it is large, and there may be thousands of them.
         let measured = Arc::new(Mutex::new(Measured::new()?));
         let mut running = JoinSet::new();
         for lane in lanes {
