@@ -4,6 +4,8 @@ use fermata_core::settings::{ImageConfig, Images};
 use proptest::{collection, option, prelude::*, sample::select};
 use serde_json::{Value, json};
 
+use crate::text::{like, text};
+
 /// Command lines of all kinds that the shim treats differently.
 fn words() -> impl Strategy<Value = Vec<String>> {
     const LINES: [&[&str]; 30] = [
@@ -40,8 +42,8 @@ fn words() -> impl Strategy<Value = Vec<String>> {
     ];
     prop_oneof![
         12 => select(&LINES[..]).prop_map(|line| line.iter().map(|word| (*word).to_owned()).collect()),
-        1 => collection::vec("[$()a -]{0,6}", 0..4),
-        1 => collection::vec(any::<String>(), 0..3),
+        1 => collection::vec(like("[$()a -]{0,6}"), 0..4),
+        1 => collection::vec(text(), 0..3),
     ]
 }
 
@@ -198,7 +200,7 @@ pub(crate) fn own_hook() -> BoxedStrategy<Value> {
     let exec = prop_oneof![
         4 => select(&LINES[..])
             .prop_map(|words| json!(words)),
-        1 => collection::vec(any::<String>(), 0..3).prop_map(|words| json!(words)),
+        1 => collection::vec(text(), 0..3).prop_map(|words| json!(words)),
     ];
     let exec = (exec, prop::bool::weighted(0.1)).prop_map(|(words, more)| {
         let mut exec = json!({ "command": words });

@@ -9,7 +9,7 @@ use fermata_core::{
 use proptest::{collection, option, prelude::*, sample::select, strategy::Union};
 use serde_json::{Map, Value, json};
 
-use crate::parts;
+use crate::{parts, text::text};
 
 /// A Pod and what is known beside it.
 #[derive(Clone, Debug)]
@@ -194,9 +194,9 @@ fn annotations() -> BoxedStrategy<Value> {
         .prop_map(|(container, name, value)| (key(container, name), value.to_owned()));
     let foreign = prop_oneof![
         2 => select(&["a/b~c", "app", "example.com/\"quoted\"", "fermata.dev.example.com/drain", "~0~1/x"][..]).prop_map(str::to_owned),
-        1 => any::<String>(),
+        1 => text(),
     ];
-    let foreign = (foreign, any::<String>());
+    let foreign = (foreign, text());
     let evict = select(&["", "cache", "cache, ", "cache,fermata-shim", "fermata-shim"][..])
         .prop_map(|volumes| (crate::delivery::SAFE_TO_EVICT.to_owned(), volumes.to_owned()));
     let pair = prop_oneof![8 => good, 3 => bad, 1 => foreign, 1 => evict];
@@ -384,7 +384,7 @@ pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<f64>()
             .prop_map(|number| serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number)),
-        any::<String>().prop_map(Value::from),
+        text().prop_map(Value::from),
         select(
             &[
                 "Pod",
@@ -446,7 +446,7 @@ pub(crate) fn arbitrary_json() -> impl Strategy<Value = Value> {
             ][..]
         )
         .prop_map(str::to_owned),
-        any::<String>(),
+        text(),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
