@@ -42,8 +42,10 @@ async fn it_is_ready_then_ends_on_term() -> anyhow::Result<()> {
     assert_ne!(fermata.ports().webhook, fermata.ports().admin);
     fermata.terminate()?;
     let (code, log) = fermata.ended().await;
-    // etcd dies of the signal once it has put its house in order; Fermata will exit with a code.
-    assert_eq!(code, 128 + 15, "{log}");
+    // etcd dies of the signal once it has put its house in order, or is quicker to exit because its listeners are closed.
+    // Fermata exits with a code.
+    assert!([1, 128 + 15].contains(&code), "{code}: {log}");
+    assert!(log.contains(r#""signal":"terminated""#), "{log}");
     assert!(log.contains("ready to serve client requests"), "{log}");
     drop(fermata);
     scratch.remove().await
