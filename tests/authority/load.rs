@@ -1,11 +1,14 @@
 //! Pods created by dry run, over and over, with every answer looked at.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::installation::{Installation, Reviewer, eventually};
 
@@ -32,6 +35,8 @@ impl Load {
                         failures.push(format!("{answer:?}"));
                     }
                     done.fetch_add(1, Ordering::Relaxed);
+                    // As in `PodLoad`: the processors are there for the others as well.
+                    sleep(Duration::from_millis(10)).await;
                 }
                 failures
             });

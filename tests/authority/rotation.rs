@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::sleep;
+
 use crate::{
     greeting::greet,
     installation::{Installation, metric, readiness},
@@ -50,6 +52,7 @@ async fn ten_certificates_and_an_authority_change_without_a_failed_review() {
         assert!(now < deadline, "{}", readiness(&one).await.1);
         // The API server calls now the one and now the other, each time by a new connection.
         installation.call(ports[greetings / 4 % 2], "Fail").await;
+        sleep(Duration::from_millis(20)).await;
     }
     let (pods, failures) = load.stop().await;
     println!("{pods} Pods, {greetings} greetings");

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use fermata_test_cluster::{assets::Binary, helm::Finished};
@@ -20,6 +21,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, WatchEvent, WatchParams},
 };
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::stage::{
     CHART, HELMS, KUBE_VERSION, Stage, create, eventually, is_test, labels, objects, offline, template,
@@ -41,6 +43,7 @@ async fn no_step_stops_pods_from_being_created_and_nothing_is_left() {
                 while going.load(Ordering::Relaxed) {
                     let number = created.fetch_add(1, Ordering::Relaxed);
                     create(&namespace, &format!("pod-{number}")).await.map_err(|error| error.to_string())?;
+                    sleep(Duration::from_millis(20)).await;
                 }
                 Ok::<(), String>(())
             }

@@ -169,7 +169,7 @@ impl Stage {
     /// Every object in the cluster with this label, as `KIND NAMESPACE/NAME`.
     pub(crate) async fn labelled(&self, selector: &str) -> Vec<String> {
         let client = self.cluster.client().unwrap();
-        let discovery = Discovery::new(client.clone()).run().await.unwrap();
+        let discovery = Discovery::new(client.clone()).run_aggregated().await.unwrap();
         let mut found = Vec::new();
         for group in discovery.groups() {
             for (resource, capabilities) in group.recommended_resources() {

@@ -18,6 +18,10 @@ use tokio::{
 
 use crate::namespace::TestNamespace;
 
+/// How long a client rests after each Pod. Without a rest a load takes all that the processors have, which the others need
+/// that run at the same time, and shows nothing more: what is to be tried are the moments in which something changes.
+const REST: Duration = Duration::from_millis(10);
+
 /// One Pod that was created.
 #[derive(Debug, Clone)]
 pub struct Created {
@@ -38,7 +42,7 @@ pub struct PodLoad {
 }
 
 impl PodLoad {
-    /// Starts that many clients, each creating one Pod after the other. `right` says whether an answer shows that the
+    /// Starts that many clients, each creating one Pod after the other, up to 100 a second. `right` says whether an answer shows that the
     /// webhook has had its say.
     ///
     /// # Errors
@@ -65,6 +69,7 @@ impl PodLoad {
                     let failure = (!right(&answer)).then(|| format!("{answer:?}"));
                     all.push(Created { begun, took: begun.elapsed(), failure });
                     done.fetch_add(1, Ordering::Relaxed);
+                    sleep(REST).await;
                 }
                 all
             });

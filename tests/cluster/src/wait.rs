@@ -3,13 +3,15 @@
 //! Fixed sleeps are either too short on a busy machine or too long everywhere else, and a bare "timed out" does not
 //! tell what was missing.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use anyhow::bail;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long to pause between two looks at a condition.
-const PAUSE: Duration = Duration::from_millis(25);
+/// The pause between two looks at a condition: a tenth of what has been waited for already, within these. A look can mean
+/// hundreds of requests to an API server that others need as well.
+const PAUSE: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_millis(250);
+const PAUSES: u32 = 10;
 
 /// What one look at a condition found.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub async fn until<T>(
     bound: Duration,
     mut condition: impl AsyncFnMut() -> anyhow::Result<Seen<T>>,
 ) -> anyhow::Result<T> {
-    let deadline = Instant::now() + bound;
+    let begun = Instant::now();
+    let deadline = begun + bound;
     let mut last = "no answer yet".to_owned();
     while Instant::now() < deadline {
         match timeout_at(deadline, condition()).await {
@@ -40,7 +43,7 @@ pub async fn until<T>(
             },
             Err(_elapsed) => break,
         }
-        sleep(PAUSE).await;
+        sleep((begun.elapsed() / PAUSES).clamp(*PAUSE.start(), *PAUSE.end())).await;
     }
     bail!("waited {} s in vain for {what}; last seen: {last}", bound.as_secs())
 }
