@@ -57,14 +57,15 @@ all-tests: prerequisites
 	if command -v buildah >/dev/null; then \
 		$(MAKE) --no-print-directory BUILT=1 images; export FERMATA_IMAGES=$$(realpath $(TARGET)/images); \
 	else echo 'SKIPPED: buildah is missing, so that no image was built'; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null; then \
+		export FERMATA_PROOF='$(MAKE) --no-print-directory proof QUICK=1 BUILT=1'; \
+	else echo 'SKIPPED: the endings are only shown on a real node, which takes root and buildah'; fi; \
 	tests/run.sh
-	@if [ "$$(id -u)" = 0 ] && command -v buildah >/dev/null; then $(MAKE) --no-print-directory proof QUICK=1 BUILT=1; \
-	else echo 'SKIPPED: the endings are only shown on a real node, which takes root and buildah'; fi
 
 # What is fetched leaves time for what is compiled, and the other way round.
 .PHONY: provisions
 provisions:
-	@MAKEFLAGS= $(MAKE) --no-print-directory BUILT=$(BUILT) peers node-packages assets
+	@MAKEFLAGS= $(MAKE) --no-print-directory BUILT=$(BUILT) peers node-packages proof-packages assets
 
 # What the shim is tested against. Where it cannot be installed, the tests say what they have skipped.
 .PHONY: peers

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Builds and runs all tests of the workspace, in two lanes at once:
+# Builds and runs all tests of the workspace, two jobs at a time:
 #
 #   tests/run.sh [CARGO_OPTION...]
 #
-# Most of the time of the targets that have a cluster for a while is waiting: for Pods that end, certificates that are renewed.
-# Meanwhile the other lane uses the processors. What the second lane says is shown when it has ended.
+# FERMATA_PROOF, if it is set, is the command that shows the endings on a real node; it is the first job.
+#
+# Whatever has a cluster waits half of the time, and another job uses the processors meanwhile. Two of these are busy with two
+# jobs: more would take longer, for what shares a processor takes more of it. What a job says is shown when it has ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,38 +15,56 @@ if [ "${FERMATA_SIGNALS:-}" != default ]; then
 	FERMATA_SIGNALS=default exec env --default-signal "$PWD/tests/run.sh" "$@"
 fi
 
-# Targets that wait more than they work. What is not named here is in the other lane, so that no target is left out.
-waits=(node ending availability chart)
+# Kubernetes and Helm are Go programs, and much of what they do here is to start: a third of that would be collecting garbage.
+# So they collect only when they have more than an API server ever has with so few objects.
+export GOGC="${GOGC:-off}" GOMEMLIMIT="${GOMEMLIMIT:-768MiB}"
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# Where all want a processor, real nodes go first: how their Pods end is a matter of time.
+export FERMATA_NODE_WEIGHT=10000
+
+# Targets that are jobs of their own, in this order, which leaves the long ones not for the end. The proof comes before them, and
+# all that is not named here: so the last one, which measures what gets lost as the proof does, comes when that is over.
+jobs=(ending node chart authority check availability)
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
 
 # Always with all packages, because cargo builds a dependency once more for packages that want less of it. What it says when
 # all is built names each target: "Executable tests/chart.rs (...)".
-cargo test --workspace --locked "$@" --no-run 2>&1 | tee "$log"
-first=() second=()
-for target in $(sed -n 's|^ *Executable tests/\([^ ]*\)\.rs .*|\1|p' "$log" | sort -u); do
-	case " ${waits[*]} " in
-	*" $target "*) first+=(--test "$target") ;;
-	*) second+=(--test "$target") ;;
+cargo test --workspace --locked "$@" --no-run 2>&1 | tee "$logs/build"
+others='' found=0
+for target in $(sed -n 's|^ *Executable tests/\([^ ]*\)\.rs .*|\1|p' "$logs/build" | sort -u); do
+	case " ${jobs[*]} " in
+	*" $target "*) found=$((found + 1)) ;;
+	*) others+=" --test=$target" ;;
 	esac
 done
-[ ${#first[@]} = $((2 * ${#waits[@]})) ] || { echo "tests/run.sh: not all of ${waits[*]} are targets" >&2; exit 1; }
+[ "$found" = ${#jobs[@]} ] || { echo "tests/run.sh: not all of ${jobs[*]} are targets" >&2; exit 1; }
 
-# The lane that waits goes first where both want a processor: its times are those of real Pods.
-{
-	failed=0
-	nice cargo test --workspace --locked "$@" --no-fail-fast --lib --bins "${second[@]}" || failed=1
-	nice cargo test --workspace --locked "$@" --no-fail-fast --doc || failed=1
-	exit $failed
-} >"$log" 2>&1 &
-other=$!
+# Runs one, and shows what it has said as a whole: job [CARGO_OPTION...] NAME
+job() {
+	local name=${*: -1} code=0
+	local cargo_test=(cargo test --workspace --locked "${@:1:$#-1}" --no-fail-fast)
+	echo "begins: $name"
+	case $name in
+	proof) $FERMATA_PROOF ;;
+	others) "${cargo_test[@]}" --lib --bins $others ;;
+	doc) "${cargo_test[@]}" --doc ;;
+	*) "${cargo_test[@]}" --test "$name" ;;
+	esac >"$logs/$name" 2>&1 || code=1
+	# One after the other, or lines would be parted.
+	until mkdir "$logs/shown" 2>/dev/null; do sleep 0.1; done
+	echo "ends: $name"
+	cat "$logs/$name"
+	rmdir "$logs/shown"
+	return $code
+}
+export -f job
+export logs others
 
 failed=0
-cargo test --workspace --locked "$@" --no-fail-fast "${first[@]}" || failed=1
-wait "$other" || failed=1
-cat "$log"
+printf '%s\n' ${FERMATA_PROOF:+proof} others "${jobs[@]}" doc | xargs -n 1 -P 2 bash -c 'job "$@"' job "$@" || failed=1
 if [ "$failed" = 1 ]; then
-	echo 'tests/run.sh: some tests have failed; each is shown above, under "failures:"' >&2
+	echo 'tests/run.sh: not all has passed; each test that has failed is shown above, under "failures:"' >&2
 fi
 exit $failed

@@ -4,6 +4,7 @@
 #
 # INSIDE is the script of process 1. SCRATCH is the folder of the run; its file `cgroups` lists what to remove in the
 # end. NAME is the node's cgroup in each hierarchy. ADDRESS, with the length of its prefix, is the node's.
+# FERMATA_NODE_WEIGHT, from 1 to 10000, is how much the node counts where it and others want the processors; 100 is usual.
 set -eu
 inside=$1 scratch=$2 name=$3
 shift
@@ -24,6 +25,14 @@ for mount in $mounts; do
         # Version 1 starts a cpuset empty, and no process may enter an empty one.
         cat "$mount/cpuset.cpus" >"$folder/cpuset.cpus"
         cat "$mount/cpuset.mems" >"$folder/cpuset.mems"
+    fi
+    # All of the node together weighs as much as any one program outside, unless it is told otherwise.
+    if [ -n "${FERMATA_NODE_WEIGHT:-}" ]; then
+        if [ -e "$folder/cpu.weight" ]; then
+            echo "$FERMATA_NODE_WEIGHT" >"$folder/cpu.weight"
+        elif [ -e "$folder/cpu.shares" ]; then
+            echo $((FERMATA_NODE_WEIGHT * 1024 / 100)) >"$folder/cpu.shares"
+        fi
     fi
     echo 0 >"$folder/cgroup.procs"
 done
