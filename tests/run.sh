@@ -50,6 +50,10 @@ job() {
 	proof) $FERMATA_PROOF ;;
 	others) "${cargo_test[@]}" --lib --bins $others ;;
 	doc) "${cargo_test[@]}" --doc ;;
+	# Their tests wait most of the time: for each other, for namespaces that go, for certificates that are renewed.
+	chart | authority | check)
+		RUST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN))) "${cargo_test[@]}" --test "$name"
+		;;
 	*) "${cargo_test[@]}" --test "$name" ;;
 	esac >"$logs/$name" 2>&1 || code=1
 	# One after the other, or lines would be parted.

@@ -220,7 +220,7 @@ impl Harness {
             name: "harness".to_owned(),
             path: env!("CARGO_BIN_EXE_fermata-test-cluster").into(),
             args,
-            env: Vec::new(),
+            env: vec![("FERMATA_NODE_WEIGHT".to_owned(), "300".to_owned())],
             grace: BOUND,
         };
         let process = Process::start(outer, program)?;
@@ -233,6 +233,17 @@ impl Harness {
         let log = process.log();
         let scratch = log.lines().find_map(|line| line.strip_prefix("logs:")).context("expected a folder")?;
         Ok(Self { scratch: scratch.trim().into(), process, namespace })
+    }
+
+    /// What the kernel says of how much it counts, whichever version its cgroups have.
+    fn weights(&self) -> anyhow::Result<Vec<String>> {
+        let cgroups = fs::read_to_string(self.scratch.join("cgroups"))?;
+        let files = cgroups
+            .lines()
+            .flat_map(|folder| ["cpu.weight", "cpu.shares"].map(|name| (name, Path::new(folder).join(name))));
+        let said = files
+            .filter_map(|(name, file)| Some(format!("{name} {}", fs::read_to_string(file).ok()?.trim())));
+        Ok(said.collect())
     }
 
     /// With a Pod there are container processes, mounts, a network device and cgroups below the Pod's.
@@ -269,6 +280,8 @@ async fn after_ctrl_c_and_after_kill_9_of_the_harness_nothing_of_a_node_is_left(
     let outer = Scratch::create()?;
     let end = async |signal, code| {
         let harness = Harness::start(&outer).await?;
+        let weights = harness.weights()?;
+        assert!(weights == ["cpu.weight 300"] || weights == ["cpu.shares 3072"], "{weights:?}");
         harness.run_a_pod().await?;
         let rest = Rest::in_scratch(&harness.scratch);
         for kind in ["process", "cgroup", "net namespace", "mnt namespace", "folder"] {
