@@ -58,7 +58,7 @@ job() {
 	esac >"$logs/$name" 2>&1 || code=1
 	# One after the other, or lines would be parted.
 	until mkdir "$logs/shown" 2>/dev/null; do sleep 0.1; done
-	echo "ends: $name"
+	if [ $code = 0 ]; then echo "ends: $name"; else echo "ends: $name, which has failed"; fi
 	cat "$logs/$name"
 	rmdir "$logs/shown"
 	return $code
@@ -69,6 +69,6 @@ export logs others
 failed=0
 printf '%s\n' ${FERMATA_PROOF:+proof} others "${jobs[@]}" doc | xargs -n 1 -P 2 bash -c 'job "$@"' job "$@" || failed=1
 if [ "$failed" = 1 ]; then
-	echo 'tests/run.sh: not all has passed; each test that has failed is shown above, under "failures:"' >&2
+	echo 'tests/run.sh: look for "which has failed" above; what such a job has said follows, each test under "failures:"' >&2
 fi
 exit $failed
