@@ -173,7 +173,9 @@ fn any_user_can_install_into_a_volume_that_all_may_write() {
     fs::set_permissions(&volume, Permissions::from_mode(0o777)).unwrap();
     // Where the build folder is closed to others, the program has to be somewhere else.
     let program = place.path().join("program");
-    fs::copy(SHIM, &program).unwrap();
+    // Copied by another process: if this one had it open for writing, so would what a parallel test starts at that moment, and a
+    // file that somebody can write is not executed (ETXTBSY).
+    assert_silent_success(&Command::new("cp").arg(SHIM).arg(&program).output().unwrap());
     fs::set_permissions(&program, Permissions::from_mode(0o555)).unwrap();
     let mut command = Command::new(&program);
     assert_silent_success(&command.arg("install").arg(&volume).uid(65_532).gid(65_532).output().unwrap());
