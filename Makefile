@@ -17,8 +17,8 @@ $(tested): export RUSTFLAGS := $(if $(findstring +crt-static,$(RUSTFLAGS)),$(RUS
 endif
 programs = $(TARGET)/$(if $(CARGO_BUILD_TARGET),$(CARGO_BUILD_TARGET)/)debug
 
-# Whether the workspace has been built already, and for `proof` the images. It is always built as a whole, for packages that are built alone want less of
-# their dependencies, and would have these built once more.
+# Whether the workspace has been built already, and for `proof` the images. It is always built as a whole, for packages that are
+# built alone want less of their dependencies, and would have these built once more.
 BUILT ?=
 built_static = $(if $(BUILT),$(findstring +crt-static,$(RUSTFLAGS)))
 

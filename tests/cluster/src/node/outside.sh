@@ -8,6 +8,12 @@
 set -eu
 inside=$1 scratch=$2 name=$3
 shift
+weight=${FERMATA_NODE_WEIGHT:-}
+# Version 1 would take any number, and make of it what it can.
+if [ -n "$weight" ] && ! { [ "$weight" -ge 1 ] && [ "$weight" -le 10000 ]; } 2>/dev/null; then
+    echo "FERMATA_NODE_WEIGHT is '$weight': set it to a number from 1 to 10000, or not at all" >&2
+    exit 1
+fi
 
 # A container runtime leaves cgroups behind. Below a folder of our own it is known whose they are.
 mounts=$(awk '/ - cgroup2? / { print $5 }' /proc/self/mountinfo)
@@ -27,11 +33,11 @@ for mount in $mounts; do
         cat "$mount/cpuset.mems" >"$folder/cpuset.mems"
     fi
     # All of the node together weighs as much as any one program outside, unless it is told otherwise.
-    if [ -n "${FERMATA_NODE_WEIGHT:-}" ]; then
+    if [ -n "$weight" ]; then
         if [ -e "$folder/cpu.weight" ]; then
-            echo "$FERMATA_NODE_WEIGHT" >"$folder/cpu.weight"
+            echo "$weight" >"$folder/cpu.weight"
         elif [ -e "$folder/cpu.shares" ]; then
-            echo $((FERMATA_NODE_WEIGHT * 1024 / 100)) >"$folder/cpu.shares"
+            echo $((weight * 1024 / 100)) >"$folder/cpu.shares"
         fi
     fi
     echo 0 >"$folder/cgroup.procs"
