@@ -13,8 +13,6 @@ mod files;
 mod greeting;
 #[path = "authority/installation.rs"]
 mod installation;
-#[path = "authority/load.rs"]
-mod load;
 #[path = "authority/registration.rs"]
 mod registration;
 #[path = "authority/rights.rs"]

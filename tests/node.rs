@@ -66,7 +66,7 @@ fn app(name: &str, drain: &str) -> Pod {
 }
 
 async fn until_running(namespace: &TestNamespace, name: &str) -> Pod {
-    let pods = namespace.pods().unwrap();
+    let pods = namespace.pods();
     wait::until(&format!("the Pod {name} to run"), BOUND, async || {
         let pod = pods.get(name).await?;
         let status = pod.status.clone().unwrap_or_default();
@@ -79,7 +79,7 @@ async fn until_running(namespace: &TestNamespace, name: &str) -> Pod {
 
 /// Deletes a Pod and says how long it took to be gone.
 async fn ending(namespace: &TestNamespace, name: &str) -> Duration {
-    let pods = namespace.pods().unwrap();
+    let pods = namespace.pods();
     let deleted = Instant::now();
     pods.delete(name, &DeleteParams::default()).await.unwrap();
     wait::until(&format!("the Pod {name} to be gone"), BOUND, async || {
@@ -109,7 +109,7 @@ fn is_patched(answer: &kube::Result<Pod>) -> bool {
 
 /// Waits until the API server asks for Pods here. kube-proxy hears of a replica that is ready a moment after Helm does.
 async fn until_asked(namespace: &TestNamespace) {
-    let pods = namespace.pods().unwrap();
+    let pods = namespace.pods();
     wait::until("the API server to ask Fermata", BOUND, async || {
         let answer = pods.create(&dry_run(), &app("probe", "3s")).await;
         Ok(if is_patched(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
@@ -134,7 +134,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     let cluster = release.node().control_plane();
     let shop = cluster.namespace("shop", &[OPT_IN_LABEL], &[]).await.unwrap();
     until_asked(&shop).await;
-    let created = shop.pods().unwrap().create(&PostParams::default(), &app("app", "3s")).await.unwrap();
+    let created = shop.pods().create(&PostParams::default(), &app("app", "3s")).await.unwrap();
     assert!(created.annotations().contains_key(STATUS), "{:?}", created.annotations());
     let spec = created.spec.clone().unwrap();
     assert_eq!(spec.termination_grace_period_seconds, Some(13));
@@ -165,21 +165,21 @@ async fn an_installation_from_its_first_day_to_its_last() {
 
     // From here on a review that nobody answers refuses the Pod.
     release.upgrade(&["--set=webhook.failurePolicy=Fail"]).await;
-    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched).unwrap();
-    load.run(20).await;
+    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched);
+    load.run(20).await.unwrap();
     release.upgrade(&["--set=webhook.failurePolicy=Fail,podAnnotations.changed=yes"]).await;
     release.restart().await;
-    load.run(20).await;
+    load.run(20).await.unwrap();
     let figures = load.stop().await;
     println!("upgrade and rolling restart: {figures}");
-    assert_eq!(figures.failures().collect::<Vec<_>>(), Vec::<&str>::new());
+    figures.expect_no_failure().unwrap();
 
     // One replica goes without a word. What it had in hand may be lost, the other one answers at once.
-    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched).unwrap();
-    load.run(20).await;
+    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched);
+    load.run(20).await.unwrap();
     let killed = tokio::time::Instant::now();
     release.kill_one().await;
-    load.run(20).await;
+    load.run(20).await.unwrap();
     release.until_ready(2).await;
     let figures = load.stop().await;
     println!("one replica deleted by force: {figures}");
@@ -191,22 +191,22 @@ async fn an_installation_from_its_first_day_to_its_last() {
     let second = release.second().await;
     wait::until("both to be asked", BOUND, async || {
         let asked = second.reviews().await?;
-        let answer = shop.pods().unwrap().create(&dry_run(), &app("between-two", "3s")).await;
+        let answer = shop.pods().create(&dry_run(), &app("between-two", "3s")).await;
         assert!(is_patched(&answer), "{answer:?}");
         Ok(if asked > 0.0 { Seen::Yes(()) } else { Seen::NotYet("only the first is asked".to_owned()) })
     })
     .await
     .unwrap();
-    let both = shop.pods().unwrap().create(&dry_run(), &app("app", "3s")).await.unwrap();
+    let both = shop.pods().create(&dry_run(), &app("app", "3s")).await.unwrap();
     assert_eq!(both.annotations().get(STATUS), created.annotations().get(STATUS));
     assert_eq!(ending_of(&both), ending_of(&created));
     second.remove().await;
 
     // Pods that were given an ending keep it, and new ones are created as they are.
-    shop.pods().unwrap().create(&PostParams::default(), &app("stays", "3s")).await.unwrap();
+    shop.pods().create(&PostParams::default(), &app("stays", "3s")).await.unwrap();
     until_running(&shop, "stays").await;
     release.uninstall().await;
-    let bare = shop.pods().unwrap().create(&PostParams::default(), &app("bare", "3s")).await.unwrap();
+    let bare = shop.pods().create(&PostParams::default(), &app("bare", "3s")).await.unwrap();
     assert!(!bare.annotations().contains_key(STATUS), "{:?}", bare.annotations());
     until_running(&shop, "bare").await;
     let stays = until_running(&shop, "stays").await;

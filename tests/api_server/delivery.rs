@@ -37,7 +37,7 @@ fn container(name: &str, members: &Value) -> Value {
 }
 
 async fn create(namespace: &TestNamespace, pod: &Value) -> kube::Result<Pod> {
-    namespace.pods().unwrap().create(&PostParams::default(), &typed(pod)).await
+    namespace.pods().create(&PostParams::default(), &typed(pod)).await
 }
 
 /// The Pod as JSON, after a look at whether it has the shim, once.
@@ -147,7 +147,7 @@ async fn a_quota_counts_the_same_with_the_shim_as_without() {
     let [with, without] = [used(&namespaces[0]).await.unwrap(), used(&namespaces[1]).await.unwrap()];
     assert_eq!(with, without);
     assert_eq!(with["requests.cpu"].0, "1250m", "{with:?}");
-    let stored = namespaces[0].pods().unwrap().get("two").await.unwrap();
+    let stored = namespaces[0].pods().get("two").await.unwrap();
     with_shim(&stored);
 }
 
@@ -191,7 +191,7 @@ async fn a_limit_range_that_admits_a_pod_admits_it_with_the_shim() {
         let pod = wrapped("too-large", &json!({ "containers": [sized("app", "2", "2", "64Mi")] }));
         wait::until("the range to be enforced", BOUND, async || {
             let dry_run = PostParams { dry_run: true, field_manager: None };
-            Ok(match namespace.pods()?.create(&dry_run, &typed(&pod)).await {
+            Ok(match namespace.pods().create(&dry_run, &typed(&pod)).await {
                 Ok(_) => Seen::NotYet("a Pod that is too large was admitted".to_owned()),
                 Err(error) if error.to_string().contains("maximum cpu usage per Container") => Seen::Yes(()),
                 Err(error) => Seen::NotYet(error.to_string()),

@@ -31,7 +31,7 @@ fn grace(pod: &Pod) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_is_stored_with_its_drain() {
     let stage = Stage::new(&[]).await;
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     pods.create(&PostParams::default(), &typed(&pod("plain", &json!({})))).await.unwrap();
     let stored = pods.get("plain").await.unwrap();
     assert_eq!((sleep(&stored, "app"), grace(&stored)), (Some(15), 45));
@@ -47,7 +47,7 @@ async fn a_namespace_annotation_counts_for_the_first_pod_already() {
     let stage = Stage::new(&[]).await;
     for drain in 20..25 {
         let namespace = stage.namespace(true, &[("fermata.dev/drain", &format!("{drain}s"))]).await;
-        let pods = namespace.pods().unwrap();
+        let pods = namespace.pods();
         let stored = pods.create(&PostParams::default(), &typed(&pod("first", &json!({})))).await.unwrap();
         assert_eq!((sleep(&stored, "app"), grace(&stored)), (Some(drain), 30 + drain));
     }
@@ -62,7 +62,7 @@ async fn a_changed_namespace_annotation_counts_soon() {
     let namespaces: Api<Namespace> = Api::all(stage.cluster.client().unwrap());
     let change = json!({ "metadata": { "annotations": { "fermata.dev/drain": "33s" } } });
     namespaces.patch(stage.namespace.name(), &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     let dry_run = PostParams { dry_run: true, field_manager: None };
     wait::until("the new drain", Duration::from_secs(10), async || {
         let answer = pods.create(&dry_run, &typed(&pod("later", &json!({})))).await?;
@@ -79,7 +79,7 @@ async fn a_changed_namespace_annotation_counts_soon() {
 async fn a_container_that_another_webhook_adds_is_drained_and_the_grace_period_paid_once() {
     let stage = Stage::new(&[]).await;
     let _mesh = stage.mesh().await;
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     let stored = pods.create(&PostParams::default(), &typed(&pod("meshed", &json!({})))).await.unwrap();
     assert_eq!(sleep(&stored, "app"), Some(15));
     assert_eq!(sleep(&stored, CONTAINER), Some(15));
@@ -98,7 +98,7 @@ async fn the_pods_of_a_deployment_are_stored_with_their_drains() {
     let client = stage.cluster.client().unwrap();
     let deployments: Api<Deployment> = Api::namespaced(client, stage.namespace.name());
     deployments.create(&PostParams::default(), &deployment).await.unwrap();
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     let pods = wait::until("two Pods", Duration::from_secs(30), async || {
         let pods = pods.list(&ListParams::default()).await?.items;
         Ok(if pods.len() == 2 { Seen::Yes(pods) } else { Seen::NotYet(format!("{} Pods", pods.len())) })
@@ -114,7 +114,7 @@ async fn the_pods_of_a_deployment_are_stored_with_their_drains() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_api_server_gets_no_native_sleep() {
     let stage = Stage::new(&["--server-version", "1.29"]).await;
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     let stored = pods.create(&PostParams::default(), &typed(&pod("old", &json!({})))).await.unwrap();
     assert_eq!((sleep(&stored, "app"), grace(&stored)), (None, 30));
     let page =
@@ -148,6 +148,6 @@ async fn a_mistake_is_told_to_whoever_uses_kubectl() {
         ),
         "{said}"
     );
-    let stored = stage.namespace.pods().unwrap().get("mistaken").await.unwrap();
+    let stored = stage.namespace.pods().get("mistaken").await.unwrap();
     assert_eq!(sleep(&stored, "app"), Some(15));
 }

@@ -7,7 +7,7 @@ use fermata_test_cluster::{
     credentials::{Authority, write_private},
     http,
     mounted::MountedPair,
-    pod_load::{PodFigures, PodLoad},
+    pod_load::PodLoad,
     wait::{self, Seen},
     webhook::{FailurePolicy, WebhookOptions},
 };
@@ -31,7 +31,7 @@ async fn pods_start_unchanged_while_no_webhook_answers() {
     stage.fermata.terminate().unwrap();
     let (code, log) = stage.fermata.ended().await;
     assert_eq!(code, 0, "{log}");
-    let pods = stage.namespace.pods().unwrap();
+    let pods = stage.namespace.pods();
     let stored = pods.create(&PostParams::default(), &typed(&pod("unchanged", &json!({})))).await.unwrap();
     assert!(stored.metadata.annotations.is_none_or(|annotations| !annotations.contains_key(STATUS)));
     assert_eq!(stored.spec.unwrap().termination_grace_period_seconds, Some(30));
@@ -39,12 +39,7 @@ async fn pods_start_unchanged_while_no_webhook_answers() {
 
 /// Pods created by four clients at a time.
 fn load(stage: &Stage) -> PodLoad {
-    PodLoad::start(&stage.namespace, 4, &typed(&pod("load", &json!({}))), judged).unwrap()
-}
-
-/// Fails, with the first one, if any Pod has failed.
-fn expect_no_failure(figures: &PodFigures) {
-    assert!(figures.failures().next().is_none(), "{figures}: {:?}", figures.failures().next());
+    PodLoad::start(&stage.namespace, 4, &typed(&pod("load", &json!({}))), judged)
 }
 
 /// The value of a metric without labels, or with exactly these.
@@ -81,9 +76,9 @@ async fn certificates_change_under_load_without_a_failed_review() {
         })
         .await
         .unwrap();
-        load.run(20).await;
+        load.run(20).await.unwrap();
     }
-    expect_no_failure(&load.stop().await);
+    load.stop().await.expect_no_failure().unwrap();
 }
 
 /// One of two leaves while Pods are created. The API server keeps its connections to it open, whatever the
@@ -107,7 +102,7 @@ async fn one_of_two_ends_under_load_without_a_failed_review() {
     let stage = Stage::registered(cluster, files, staying, options).await;
 
     let load = load(&stage);
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let admin = leaving.ports().admin;
     leaving.terminate().unwrap();
     // A Service hears of it by the readiness, and sends no new connection.
@@ -122,6 +117,6 @@ async fn one_of_two_ends_under_load_without_a_failed_review() {
     balancer.remove(leaving.ports().webhook);
     let (code, log) = leaving.ended().await;
     assert_eq!(code, 0, "{log}");
-    load.run(100).await;
-    expect_no_failure(&load.stop().await);
+    load.run(100).await.unwrap();
+    load.stop().await.expect_no_failure().unwrap();
 }

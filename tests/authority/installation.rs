@@ -1,7 +1,6 @@
 //! What the chart installs, made by hand: a Secret without data, the rights, the registration.
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -12,6 +11,7 @@ use fermata_test_cluster::{
     fermata::{Fermata, Launch, Ports},
     http,
     namespace::TestNamespace,
+    pod_load::PodLoad,
     scratch::Scratch,
     wait::{self, Seen},
 };
@@ -352,12 +352,14 @@ impl Installation {
 
     /// Creates a Pod by dry run; gives whether it was judged, or why it was refused.
     pub(crate) async fn review(&self) -> Result<bool, String> {
-        self.reviewer().review().await
+        let dry_run = PostParams { dry_run: true, field_manager: None };
+        let answer = self.pods.pods().create(&dry_run, &pod()).await;
+        if let Err(error) = &answer { Err(error.to_string()) } else { Ok(is_judged(&answer)) }
     }
 
-    /// Who creates Pods by dry run.
-    pub(crate) fn reviewer(&self) -> Reviewer {
-        Reviewer { pods: self.pods.pods().unwrap() }
+    /// That many clients that create Pods by dry run, each of which is to be judged.
+    pub(crate) fn load(&self, clients: usize) -> PodLoad {
+        PodLoad::start(&self.pods, clients, &pod(), is_judged)
     }
 
     /// Waits until API servers call it and accept its certificate.
@@ -382,25 +384,18 @@ impl Installation {
     }
 }
 
-/// Who creates Pods by dry run.
-pub(crate) struct Reviewer {
-    pods: Api<Pod>,
+/// A Pod for Fermata to judge.
+fn pod() -> Pod {
+    serde_json::from_value(json!({
+        "metadata": { "name": "probe" },
+        "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
+    }))
+    .unwrap()
 }
 
-impl Reviewer {
-    /// Creates one; gives whether it was judged, or why it was refused.
-    pub(crate) async fn review(&self) -> Result<bool, String> {
-        let pod: Pod = serde_json::from_value(json!({
-            "metadata": { "name": "probe" },
-            "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
-        }))
-        .unwrap();
-        let params = PostParams { dry_run: true, field_manager: None };
-        let answer = self.pods.create(&params, &pod).await;
-        let pod = answer.map_err(|error| error.to_string())?;
-        let annotations: BTreeMap<_, _> = pod.metadata.annotations.unwrap_or_default();
-        Ok(annotations.contains_key("fermata.dev/status"))
-    }
+fn is_judged(answer: &kube::Result<Pod>) -> bool {
+    let annotations = answer.as_ref().ok().and_then(|pod| pod.metadata.annotations.as_ref());
+    annotations.is_some_and(|annotations| annotations.contains_key("fermata.dev/status"))
 }
 
 impl Drop for Installation {

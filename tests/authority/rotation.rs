@@ -10,7 +10,6 @@ use tokio::time::sleep;
 use crate::{
     greeting::greet,
     installation::{Installation, metric, readiness},
-    load::Load,
 };
 
 /// Six times each: twelve new certificates, and an authority in between. API servers keep their connections, and greet rarely. So both replicas are greeted anew all the time besides, by
@@ -26,7 +25,7 @@ async fn ten_certificates_and_an_authority_change_without_a_failed_review() {
     installation.reviewed().await;
     let first = installation.filled(None).await;
 
-    let load = Load::start(&installation, 2);
+    let load = installation.load(2);
     let mut bundles = VecDeque::new();
     let mut greetings = 0;
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -54,9 +53,9 @@ async fn ten_certificates_and_an_authority_change_without_a_failed_review() {
         installation.call(ports[greetings / 4 % 2], "Fail").await;
         sleep(Duration::from_millis(20)).await;
     }
-    let (pods, failures) = load.stop().await;
-    println!("{pods} Pods, {greetings} greetings");
-    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    let figures = load.stop().await;
+    println!("{greetings} greetings, and of Pods {figures}");
+    figures.expect_no_failure().unwrap();
     for replica in [&one, &other] {
         let (ready, page) = readiness(replica).await;
         assert!(ready, "{page}");

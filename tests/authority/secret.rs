@@ -7,10 +7,7 @@ use fermata_test_cluster::credentials;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
-use crate::{
-    installation::{Installation, SECRET, eventually, metric, readiness, says},
-    load::Load,
-};
+use crate::installation::{Installation, SECRET, eventually, metric, readiness, says};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -42,7 +39,7 @@ async fn whatever_is_written_into_it_is_mended_without_a_failed_review() {
     let fermata = installation.replica(&[]).await;
     installation.call(fermata.ports().webhook, "Fail").await;
     installation.reviewed().await;
-    let load = Load::start(&installation, 2);
+    let load = installation.load(2);
     let mut known = vec![installation.filled(None).await];
     for (data, reason) in wrongs() {
         installation.edit_secret(&data).await;
@@ -65,11 +62,10 @@ async fn whatever_is_written_into_it_is_mended_without_a_failed_review() {
         assert_eq!(log.matches(reason).count().min(2), log.matches(reason).count(), "{reason}: {log}");
         assert!(log.contains(reason), "{reason}: {log}");
         known.push(certificate);
-        load.run(10).await;
+        load.run(10).await.unwrap();
     }
     assert!(says(&fermata, "[+]authority ok").await && says(&fermata, "[+]registration ok").await);
-    let (pods, failures) = load.stop().await;
-    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    load.stop().await.expect_no_failure().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +75,7 @@ async fn one_that_is_deleted_is_made_anew_and_its_authority_stays_trusted() {
     installation.call(fermata.ports().webhook, "Fail").await;
     installation.reviewed().await;
     let before = installation.filled(None).await;
-    let load = Load::start(&installation, 2);
+    let load = installation.load(2);
     installation.secrets().delete(SECRET, &DeleteParams::default()).await.unwrap();
     let after = installation.filled(Some(&before)).await;
     assert!(installation.secret("ca.crt").await.unwrap().contains(&before));
@@ -90,9 +86,8 @@ async fn one_that_is_deleted_is_made_anew_and_its_authority_stays_trusted() {
     .await;
     let bundle = installation.bundle().await;
     assert!(bundle.contains(&before) && bundle.contains(&after), "{bundle}");
-    load.run(20).await;
-    let (pods, failures) = load.stop().await;
-    assert!(failures.is_empty(), "{} of {pods} failed: {}", failures.len(), failures[0]);
+    load.run(20).await.unwrap();
+    load.stop().await.expect_no_failure().unwrap();
 }
 
 /// A company's own authority, put there by hand.

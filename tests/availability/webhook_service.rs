@@ -200,7 +200,7 @@ impl Stage {
 
     /// Waits until Pods are judged.
     async fn effective(&self) {
-        let pods = self.namespace.pods().unwrap();
+        let pods = self.namespace.pods();
         let dry_run = PostParams { dry_run: true, field_manager: None };
         wait::until("a Pod that is judged", Duration::from_secs(30), async || {
             let answer = pods.create(&dry_run, &pod()).await;
@@ -211,7 +211,7 @@ impl Stage {
     }
 
     fn load(&self) -> PodLoad {
-        PodLoad::start(&self.namespace, 4, &pod(), judged).unwrap()
+        PodLoad::start(&self.namespace, 4, &pod(), judged)
     }
 
     /// What a webhook that does not answer means from now on.
@@ -224,7 +224,7 @@ impl Stage {
 
     /// How long each of some Pods takes that start as they are, once the webhook is away in this way.
     async fn unjudged(&self, way: &str, count: usize) -> Duration {
-        let pods = self.namespace.pods().unwrap();
+        let pods = self.namespace.pods();
         let dry_run = PostParams { dry_run: true, field_manager: None };
         wait::until("a Pod that starts as it is", Duration::from_secs(30), async || {
             let answer = pods.create(&dry_run, &pod()).await;
@@ -273,23 +273,23 @@ async fn inside() {
     stage.effective().await;
 
     let load = stage.load();
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let first = replace(&stage, first, c, &[a, b, c], &[b, c]).await;
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let second = replace(&stage, second, d, &[b, c, d], &[c, d]).await;
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let figures = load.stop().await;
     publish("behind a Service, rolling restart of both replicas", &figures);
-    assert_eq!(figures.failures().collect::<Vec<_>>(), [""; 0]);
+    figures.expect_no_failure().unwrap();
 
     let load = stage.load();
-    load.run(100).await;
+    load.run(100).await.unwrap();
     first.process().signal(Signal::Kill).unwrap();
     first.process().exited().await;
     let dead = Instant::now();
     sleep(NEWS).await;
     stage.endpoints(&[d]).await;
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let figures = load.stop().await;
     let next = figures.next_right_after(dead).unwrap();
     publish("behind a Service, one of two killed", &format!("{figures}, next success after {next:.1?}"));
@@ -302,10 +302,10 @@ async fn inside() {
     stage.cluster.start_api_server().await.unwrap();
     stage.effective().await;
     let load = stage.load();
-    load.run(100).await;
+    load.run(100).await.unwrap();
     let figures = load.stop().await;
     publish("behind a Service, after the API server's restart", &figures);
-    assert_eq!(figures.failures().collect::<Vec<_>>(), [""; 0]);
+    figures.expect_no_failure().unwrap();
 
     stage.ignore_failures().await;
     second.process().signal(Signal::Kill).unwrap();

@@ -1,6 +1,6 @@
 //! Values that are used together: every two of them, not all of them, for that would be millions of installations.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use fermata_test_cluster::{assets::Binary, credentials::Authority};
 
@@ -97,10 +97,9 @@ async fn the_api_server_takes_any_two_values_together() {
     let authority = scratch.join("combined.crt");
     std::fs::write(&authority, Authority::new("combined").unwrap().pem()).unwrap();
     let bundle = format!("--set-file=tls.caBundle={}", authority.display());
-    let file = scratch.join("combined.yaml");
-
     let rows = rows();
     assert!(rows.len() < 30, "{} rows", rows.len());
+    let (mut files, mut sets) = (Vec::new(), String::new());
     for row in rows {
         let flags: Vec<&str> = row.iter().zip(CHOICES).flat_map(|(way, ways)| ways[*way]).copied().collect();
         let set = format!("--set={}", flags.join(","));
@@ -112,12 +111,19 @@ async fn the_api_server_takes_any_two_values_together() {
             words.push(&bundle);
         }
         let rendered = stage.helm.success(&words).await.unwrap_or_else(|error| panic!("{set}: {error:#}"));
+        // An error names the file.
+        let name = format!("combined-{}.yaml", files.len());
+        let file = scratch.join(&name);
         std::fs::write(&file, rendered).unwrap();
-        let applied =
-            stage.kubectl(&["apply", "--dry-run=server", "--filename", file.to_str().unwrap()]).await;
-        assert!(applied.status.success(), "{set}: {}", String::from_utf8_lossy(&applied.stderr));
-        // What it would drop is said as a warning.
-        assert!(applied.stderr.is_empty(), "{set}: {}", String::from_utf8_lossy(&applied.stderr));
+        files.push(format!("--filename={}", file.display()));
+        writeln!(sets, "{name} has {set}").unwrap();
     }
+    let words: Vec<_> =
+        ["apply", "--dry-run=server"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let applied = stage.kubectl(&words).await;
+    let said = String::from_utf8_lossy(&applied.stderr);
+    // What it would drop is said as a warning.
+    assert!(applied.status.success() && said.is_empty(), "{said}{sets}");
+    assert!(String::from_utf8_lossy(&applied.stdout).lines().count() > 8 * files.len(), "{applied:?}");
     stage.kubectl(&["delete", "namespace", "combined", "--wait=false"]).await;
 }

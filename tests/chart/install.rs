@@ -14,7 +14,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::stage::{HELMS, Stage, create, eventually};
+use crate::stage::{HELMS, Stage, VALIDATED, create, eventually};
 
 /// What every release has, whatever the values.
 const ALWAYS: [&str; 9] = [
@@ -76,7 +76,7 @@ fn path(file: &Path) -> &str {
 async fn the_default_values() {
     for binary in HELMS {
         let stage = Stage::new(binary).await;
-        let notes = stage.install("fermata", "fermata", &[]).await;
+        let notes = stage.install("fermata", "fermata", &[VALIDATED]).await;
         assert!(notes.contains("kubectl label namespace NAME fermata.dev/inject=enabled"), "{notes}");
         assert_eq!(installed(&stage).await, with(&SELF_SIGNED));
         stage.uninstall("fermata", "fermata").await;
@@ -102,7 +102,7 @@ async fn cert_manager_and_everything_that_can_be_switched_on() {
         define_custom_resources(&stage).await;
         let everything = "tls.mode=certManager,metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,\
                           networkPolicy.enabled=true,networkPolicy.apiServerCidrs={192.0.2.0/24},priorityClass.create=true";
-        stage.install("fermata", "fermata", &["--set", everything]).await;
+        stage.install("fermata", "fermata", &[VALIDATED, "--set", everything]).await;
         let more = [
             "Certificate fermata/fermata",
             "Certificate fermata/fermata-authority",
@@ -120,7 +120,7 @@ async fn cert_manager_and_everything_that_can_be_switched_on() {
         // An issuer of the operator's own takes the place of the chart's, and what it replaces goes.
         let issuer = "tls.mode=certManager,tls.certManager.issuerRef.name=company,tls.certManager.issuerRef.kind=ClusterIssuer,\
                       metrics.podMonitor.enabled=true";
-        stage.upgrade("fermata", "fermata", &["--reset-values", "--set", issuer]).await;
+        stage.upgrade("fermata", "fermata", &[VALIDATED, "--reset-values", "--set", issuer]).await;
         assert_eq!(
             installed(&stage).await,
             with(&["Certificate fermata/fermata", "PodMonitor fermata/fermata"])
@@ -227,7 +227,7 @@ async fn the_configuration_decides_who_is_asked() {
         if let Err(error) = create(&shop, "asked").await {
             return Ok(error.to_string());
         }
-        shop.pods().unwrap().delete("asked", &DeleteParams::default()).await.ok();
+        shop.pods().delete("asked", &DeleteParams::default()).await.ok();
         Err("the Pod was created".to_owned())
     })
     .await;
@@ -250,7 +250,7 @@ async fn the_configuration_decides_who_is_asked() {
     }
     let mut out = crate::stage::pod("opted-out");
     out.labels_mut().insert("fermata.dev/inject".to_owned(), "disabled".to_owned());
-    shop.pods().unwrap().create(&PostParams::default(), &out).await.unwrap();
+    shop.pods().create(&PostParams::default(), &out).await.unwrap();
     stage.uninstall("fermata", "fermata").await;
     create(&shop, "after").await.unwrap();
 }

@@ -118,7 +118,7 @@ async fn a_replica_with_the_chart_s_own_rights_gives_pods_their_drain() {
         shimmed.annotations_mut().insert("fermata.dev/shim".to_owned(), "init".to_owned());
         let container = &mut shimmed.spec.as_mut().unwrap().containers[0];
         container.command = Some(vec!["app".to_owned()]);
-        let stored: Pod = namespace.pods().unwrap().create(&PostParams::default(), &shimmed).await.unwrap();
+        let stored: Pod = namespace.pods().create(&PostParams::default(), &shimmed).await.unwrap();
         let init = &stored.spec.unwrap().init_containers.unwrap()[0];
         assert_eq!(init.image.as_deref(), Some(concat!("fermata/fermata-shim:", env!("CARGO_PKG_VERSION"))));
 

@@ -215,7 +215,7 @@ async fn there_are_two_installations() {
 async fn pods_that_were_missed_are_counted() {
     let stage = Stage::new().await;
     let shop = stage.namespace(true).await;
-    let pods = shop.pods().unwrap();
+    let pods = shop.pods();
     let template = json!({
         "metadata": { "labels": { "app": "web" } },
         "spec": { "containers": [{ "name": "app", "image": "app:1" }] },

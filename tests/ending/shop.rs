@@ -134,7 +134,7 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
 
 impl<'s> Shop<'s> {
     pub(crate) async fn open(stage: &'s Stage, namespace: TestNamespace) -> anyhow::Result<Self> {
-        let pods = namespace.pods()?;
+        let pods = namespace.pods();
         let shop = Self { stage, namespace, pods };
         // kube-proxy hears of replicas that are ready a moment after Helm does, and they of a Namespace a moment
         // after it was made.

@@ -22,6 +22,7 @@ const FURNISHED_BOUND: Duration = Duration::from_secs(30);
 pub struct TestNamespace {
     name: String,
     config: Config,
+    client: Client,
 }
 
 impl TestNamespace {
@@ -43,9 +44,9 @@ impl TestNamespace {
             .create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() })
             .await
             .with_context(|| format!("failed to create a namespace {prefix}-..."))?;
-        let namespace = Self { name: created.name_any(), config: config.clone() };
+        let namespace = Self { name: created.name_any(), config: config.clone(), client };
         if furnished {
-            namespace.await_service_account(client).await?;
+            namespace.await_service_account().await?;
         }
         Ok(namespace)
     }
@@ -56,18 +57,15 @@ impl TestNamespace {
         &self.name
     }
 
-    /// Its Pods, through a new client.
-    ///
-    /// # Errors
-    ///
-    /// When called outside a runtime's context.
-    pub fn pods(&self) -> anyhow::Result<Api<Pod>> {
-        Ok(Api::namespaced(client(&self.config)?, &self.name))
+    /// Its Pods, through the client that has made it: the next one would greet the API server anew.
+    #[must_use]
+    pub fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.name)
     }
 
     /// The `ServiceAccount` admission plugin refuses Pods until the controller manager has made this one.
-    async fn await_service_account(&self, client: Client) -> anyhow::Result<()> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(client, &self.name);
+    async fn await_service_account(&self) -> anyhow::Result<()> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.name);
         let what = format!("the ServiceAccount `default` in the namespace {}", self.name);
         wait::until(&what, FURNISHED_BOUND, async || {
             Ok(match accounts.get_opt("default").await? {

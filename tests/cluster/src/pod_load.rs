@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::bail;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use tokio::{
@@ -16,11 +17,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::namespace::TestNamespace;
+use crate::{
+    namespace::TestNamespace,
+    wait::{self, Seen},
+};
 
 /// How long a client rests after each Pod. Without a rest a load takes all that the processors have, which the others need
 /// that run at the same time, and shows nothing more: what is to be tried are the moments in which something changes.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(25);
+
+/// How long some more Pods may take.
+const BOUND: Duration = Duration::from_mins(1);
 
 /// One Pod that was created.
 #[derive(Debug, Clone)]
@@ -42,23 +49,20 @@ pub struct PodLoad {
 }
 
 impl PodLoad {
-    /// Starts that many clients, each creating one Pod after the other, up to 100 a second. `right` says whether an answer shows that the
-    /// webhook has had its say.
-    ///
-    /// # Errors
-    ///
-    /// When called outside a runtime's context.
+    /// Starts that many clients, each creating one Pod after the other, up to 40 a second. `right` says whether an answer
+    /// shows that the webhook has had its say.
+    #[must_use]
     pub fn start(
         namespace: &TestNamespace,
         clients: usize,
         pod: &Pod,
         right: fn(&kube::Result<Pod>) -> bool,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
         let mut set = JoinSet::new();
         for _ in 0..clients {
-            let pods = namespace.pods()?;
+            let pods = namespace.pods();
             let (stop, done, pod) = (stop.clone(), done.clone(), pod.clone());
             set.spawn(async move {
                 let dry_run = PostParams { dry_run: true, field_manager: None };
@@ -74,15 +78,21 @@ impl PodLoad {
                 all
             });
         }
-        Ok(Self { stop, done, clients: set })
+        Self { stop, done, clients: set }
     }
 
     /// Waits until that many more Pods have been answered.
-    pub async fn run(&self, pods: usize) {
+    ///
+    /// # Errors
+    ///
+    /// When they have not been within a minute.
+    pub async fn run(&self, pods: usize) -> anyhow::Result<()> {
         let until = self.done.load(Ordering::Relaxed) + pods;
-        while self.done.load(Ordering::Relaxed) < until {
-            sleep(Duration::from_millis(5)).await;
-        }
+        wait::until("more Pods to be answered", BOUND, async || {
+            let done = self.done.load(Ordering::Relaxed);
+            Ok(if done >= until { Seen::Yes(()) } else { Seen::NotYet(format!("{done} of {until}")) })
+        })
+        .await
     }
 
     /// Stops, and gives what became of each Pod.
@@ -105,6 +115,18 @@ impl PodFigures {
     /// What was wrong with those that went wrong.
     pub fn failures(&self) -> impl Iterator<Item = &str> {
         self.created.iter().filter_map(|pod| pod.failure.as_deref())
+    }
+
+    /// That nothing went wrong with any.
+    ///
+    /// # Errors
+    ///
+    /// When something did, with the figures and the first that did.
+    pub fn expect_no_failure(&self) -> anyhow::Result<()> {
+        match self.failures().next() {
+            None => Ok(()),
+            Some(first) => bail!("{self}; the first that failed: {first}"),
+        }
     }
 
     /// How long after a moment the next Pod was answered rightly.

@@ -164,7 +164,7 @@ impl WebhookRegistration {
         probe: &Pod,
         mut reached: impl FnMut(&kube::Result<Pod>) -> bool,
     ) -> anyhow::Result<()> {
-        let pods = namespace.pods()?;
+        let pods = namespace.pods();
         let dry_run = PostParams { dry_run: true, field_manager: None };
         let what = format!("the API server to call the webhook of {}", self.name);
         wait::until(&what, EFFECTIVE_BOUND, async || {

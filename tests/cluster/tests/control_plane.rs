@@ -29,7 +29,7 @@ async fn a_pod_is_created_and_read_back() -> anyhow::Result<()> {
     ensure!(cluster.server_version().starts_with("v1.36."), "unexpected {}", cluster.server_version());
 
     let namespace = cluster.namespace("pods", &[("team", "a")], &[("note", "b")]).await?;
-    let pods = namespace.pods()?;
+    let pods = namespace.pods();
     pods.create(&PostParams::default(), &pod("web")?).await?;
     let stored = pods.get("web").await?;
     let spec = stored.spec.context("expected a spec")?;
@@ -57,7 +57,7 @@ async fn a_deployment_gets_its_pods() -> anyhow::Result<()> {
     }))?;
     Api::namespaced(cluster.client()?, namespace.name()).create(&PostParams::default(), &deployment).await?;
 
-    let pods = namespace.pods()?;
+    let pods = namespace.pods();
     wait::until("two Pods of the Deployment", Duration::from_secs(30), async || {
         let count = pods.list(&ListParams::default()).await?.items.len();
         Ok(if count == 2 { Seen::Yes(()) } else { Seen::NotYet(format!("{count} Pods")) })
@@ -73,7 +73,7 @@ async fn two_control_planes_do_not_clash_and_leave_nothing_behind() -> anyhow::R
     )?;
     assert_ne!(one.server_url(), other.server_url());
     let namespace = one.namespace("only-here", &[], &[]).await?;
-    namespace.pods()?.create(&PostParams::default(), &pod("web")?).await?;
+    namespace.pods().create(&PostParams::default(), &pod("web")?).await?;
     let elsewhere: Api<Pod> = Api::all(other.client()?);
     assert_eq!(elsewhere.list(&ListParams::default()).await?.items.len(), 0);
 
@@ -98,7 +98,7 @@ async fn it_runs_without_a_controller_manager_and_with_options_of_the_api_server
 
     // Without the ServiceAccount `default` only a Pod that asks for none could be refused for another reason.
     let namespace = cluster.namespace("bare", &[], &[]).await?;
-    let refusal = namespace.pods()?.create(&PostParams::default(), &pod("web")?).await;
+    let refusal = namespace.pods().create(&PostParams::default(), &pod("web")?).await;
     let refusal = refusal.err().context("expected the Pod to be refused")?.to_string();
     ensure!(refusal.contains("serviceaccount"), "refused for another reason: {refusal}");
     let versions = cluster.client()?.list_api_group_resources("admissionregistration.k8s.io/v1beta1").await?;

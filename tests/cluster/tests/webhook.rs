@@ -41,9 +41,9 @@ async fn a_webhook_is_called_for_its_own_namespace_until_it_is_deleted() -> anyh
         WebhookRegistration::create(cluster, &options(&namespace, FailurePolicy::Fail)?).await?;
     registration.wait_until_effective(&namespace, &pod()?, was_called).await?;
 
-    let refused = namespace.pods()?.create(&PostParams::default(), &pod()?).await;
+    let refused = namespace.pods().create(&PostParams::default(), &pod()?).await;
     ensure!(was_called(&refused), "the webhook was not called: {refused:?}");
-    neighbour.pods()?.create(&PostParams::default(), &pod()?).await.context("a neighbour was disturbed")?;
+    neighbour.pods().create(&PostParams::default(), &pod()?).await.context("a neighbour was disturbed")?;
 
     let name = registration.name().to_owned();
     registration.delete().await?;
@@ -62,7 +62,7 @@ async fn a_namespace_that_has_not_opted_in_is_left_alone() -> anyhow::Result<()>
     let registration =
         WebhookRegistration::create(cluster, &options(&opted_in, FailurePolicy::Fail)?).await?;
     registration.wait_until_effective(&opted_in, &pod()?, was_called).await?;
-    not.pods()?.create(&PostParams::default(), &pod()?).await?;
+    not.pods().create(&PostParams::default(), &pod()?).await?;
     Ok(())
 }
 
@@ -75,6 +75,6 @@ async fn with_ignore_the_pod_is_admitted_as_it_is() -> anyhow::Result<()> {
     let webhook = configuration.webhooks.context("expected webhooks")?.remove(0);
     assert_eq!(webhook.failure_policy.as_deref(), Some("Ignore"));
     let _registration = WebhookRegistration::create(cluster, &options).await?;
-    namespace.pods()?.create(&PostParams::default(), &pod()?).await?;
+    namespace.pods().create(&PostParams::default(), &pod()?).await?;
     Ok(())
 }

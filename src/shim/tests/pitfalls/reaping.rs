@@ -172,7 +172,8 @@ fn pitfall_33_a_stop_reports_the_code_that_is_asked_for() {
 #[test]
 fn pitfall_34_a_program_that_is_stopped_has_not_ended() {
     for place in PLACES {
-        let mut shim = Shim::script(place, &[], "echo up; sleep 0.3; exit 9");
+        let script = "trap 'exit 9' USR1; echo up; while :; do sleep 0.01; done";
+        let mut shim = Shim::script(place, &[], script);
         shim.says("up");
         let program = shim.program();
         for _ in 0..20 {
@@ -187,6 +188,7 @@ fn pitfall_34_a_program_that_is_stopped_has_not_ended() {
             send(program, 18);
             thread::sleep(Duration::from_millis(2));
         }
+        send(program, 10);
         assert_eq!(shim.ends(), 9);
     }
 }
