@@ -22,9 +22,12 @@ export GOGC="${GOGC:-off}" GOMEMLIMIT="${GOMEMLIMIT:-768MiB}"
 # Where all want a processor, real nodes go first: how their Pods end is a matter of time.
 export FERMATA_NODE_WEIGHT=10000
 
+# Most of a test's time it waits: for each other, for a drain to be over, for a namespace to go, for a certificate that is renewed.
+export RUST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN)))
+
 # Targets that are jobs of their own, in this order, which leaves the long ones not for the end. The proof comes before them, and
-# all that is not named here: so the last one, which measures what gets lost as the proof does, comes when that is over.
-jobs=(ending node chart authority check availability)
+# all that is not named here: so what measures what gets lost, as the proof does, comes when that is over.
+jobs=(ending chart availability node check authority)
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -50,10 +53,6 @@ job() {
 	proof) $FERMATA_PROOF ;;
 	others) "${cargo_test[@]}" --lib --bins $others ;;
 	doc) "${cargo_test[@]}" --doc ;;
-	# Their tests wait most of the time: for each other, for namespaces that go, for certificates that are renewed.
-	chart | authority | check)
-		RUST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN))) "${cargo_test[@]}" --test "$name"
-		;;
 	*) "${cargo_test[@]}" --test "$name" ;;
 	esac >"$logs/$name" 2>&1 || code=1
 	# One after the other, or lines would be parted.
