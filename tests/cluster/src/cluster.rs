@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     assets::{Assets, Binary},
     existing::ExistingCluster,
-    namespace::TestNamespace,
+    namespace::{Afterwards, TestNamespace},
     node::{BUSYBOX, Forward, Image, Node, NodeOptions},
     wait::{self, Seen},
 };
@@ -176,7 +176,7 @@ impl Cluster {
         match self {
             Self::Node(node) => node.control_plane().namespace(prefix, labels, &[]).await,
             Self::Existing { cluster, .. } => {
-                TestNamespace::create(cluster.config(), prefix, labels, &[], true).await
+                TestNamespace::create(cluster.config(), prefix, labels, &[], true, Afterwards::Deleted).await
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio::{sync::OnceCell, time::Instant};
 use crate::{
     assets::{Assets, Binary},
     credentials::{Authority, Credentials},
-    namespace::TestNamespace,
+    namespace::{Afterwards, TestNamespace},
     network,
     node::{Enclosure, Forward, NODE_NAME},
     ports,
@@ -324,8 +324,9 @@ impl ControlPlane {
         labels: &[(&str, &str)],
         annotations: &[(&str, &str)],
     ) -> anyhow::Result<TestNamespace> {
-        TestNamespace::create(&self.config, prefix, labels, annotations, self.controller_manager.is_some())
-            .await
+        let furnished = self.controller_manager.is_some();
+        let afterwards = if self.site.enclosure.is_some() { Afterwards::Deleted } else { Afterwards::Kept };
+        TestNamespace::create(&self.config, prefix, labels, annotations, furnished, afterwards).await
     }
 
     /// A client with the rights of a cluster administrator that calls the API server by another URL.

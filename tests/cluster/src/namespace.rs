@@ -17,12 +17,22 @@ use crate::{
 /// How long the controller manager may take to furnish a new namespace.
 const FURNISHED_BOUND: Duration = Duration::from_secs(30);
 
-/// A namespace with a random name. It is deleted on drop as well as that goes: the control plane is thrown away
-/// anyhow, but while it lives its controllers should not be kept busy by what no test looks at any more.
+/// What becomes of a namespace that no test looks at any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Afterwards {
+    /// It is deleted, as well as that goes in a drop: its Pods run somewhere, or the cluster is somebody's.
+    Deleted,
+    /// It stays until the cluster is thrown away. To delete one takes the controllers and the API server a hundred requests,
+    /// and to keep it none.
+    Kept,
+}
+
+/// A namespace with a random name. On drop it is deleted if anything runs in it.
 pub struct TestNamespace {
     name: String,
-    config: Config,
     client: Client,
+    /// What it is deleted with.
+    config: Option<Config>,
 }
 
 impl TestNamespace {
@@ -32,6 +42,7 @@ impl TestNamespace {
         labels: &[(&str, &str)],
         annotations: &[(&str, &str)],
         furnished: bool,
+        afterwards: Afterwards,
     ) -> anyhow::Result<Self> {
         let client = client(config)?;
         let metadata = ObjectMeta {
@@ -44,7 +55,11 @@ impl TestNamespace {
             .create(&PostParams::default(), &Namespace { metadata, ..Namespace::default() })
             .await
             .with_context(|| format!("failed to create a namespace {prefix}-..."))?;
-        let namespace = Self { name: created.name_any(), config: config.clone(), client };
+        let namespace = Self {
+            name: created.name_any(),
+            client,
+            config: (afterwards == Afterwards::Deleted).then(|| config.clone()),
+        };
         if furnished {
             namespace.await_service_account().await?;
         }
@@ -85,8 +100,9 @@ impl fmt::Debug for TestNamespace {
 
 impl Drop for TestNamespace {
     fn drop(&mut self) {
+        let Some(config) = self.config.take() else { return };
         let name = std::mem::take(&mut self.name);
-        in_background(self.config.clone(), async move |client| {
+        in_background(config, async move |client| {
             Api::<Namespace>::all(client).delete(&name, &DeleteParams::background()).await.ok();
         });
     }
