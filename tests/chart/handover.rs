@@ -53,7 +53,7 @@ impl Caller {
             async move {
                 loop {
                     round(&api, &replicas, &seen).await;
-                    sleep(Duration::from_millis(10)).await;
+                    sleep(Duration::from_millis(25)).await;
                 }
             }
         });

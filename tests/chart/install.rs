@@ -58,12 +58,11 @@ pub(crate) async fn define_custom_resources(stage: &Stage) {
         prometheus.join("monitoring.coreos.com_podmonitors.yaml"),
         prometheus.join("monitoring.coreos.com_prometheusrules.yaml"),
     ];
-    for file in files {
-        // They are too large for the annotation of a client-side apply.
-        let words = ["apply", "--server-side", "--force-conflicts", "--filename", path(&file)];
-        let applied = stage.kubectl(&words).await;
-        assert!(applied.status.success(), "{applied:?}");
-    }
+    // They are too large for the annotation of a client-side apply.
+    let mut words = vec!["apply", "--server-side", "--force-conflicts"];
+    words.extend(files.iter().flat_map(|file| ["--filename", path(file)]));
+    let applied = stage.kubectl(&words).await;
+    assert!(applied.status.success(), "{applied:?}");
     let wait = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"];
     assert!(stage.kubectl(&wait).await.status.success());
 }

@@ -159,9 +159,9 @@ async fn a_cluster_that_is_there_gets_fermata_and_is_left_as_it_was() -> anyhow:
     let mut visit = user.start();
     visit.until_it_says("Ctrl-C removes it").await;
     let pod: Pod = serde_json::from_value(json!({
-        "metadata": { "name": "app" },
+        "metadata": { "name": "app", "annotations": { "fermata.dev/drain": "1s" } },
         "spec": {
-            "terminationGracePeriodSeconds": 10,
+            "terminationGracePeriodSeconds": 1,
             "containers": [{ "name": "app", "image": BUSYBOX, "command": ["/bin/sleep", "3600"] }],
         },
     }))?;

@@ -73,14 +73,8 @@ async fn until_gone(pods: &Api<Pod>, name: &str) -> anyhow::Result<()> {
     .await
 }
 
-/// Everything that users of the node rely on, on one node for the sake of time.
-#[tokio::test]
-async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<()> {
-    if !possible() {
-        return Ok(());
-    }
-    let before = tunables();
-    let node = Node::start(NodeOptions::default()).await?;
+/// Everything that users of a node rely on: a Pod of their own image answers through its Service, and ends as told.
+async fn use_it(node: &Node) -> anyhow::Result<()> {
     let own = Image::busybox("fermata.test/own:1")?.file("/www/index.html", 0o644, "hello\n").user(65532);
     node.load(&own).await?;
 
@@ -151,7 +145,6 @@ async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<
     assert!(node.run(&["/bin/sh", "-c", "ls /sys/fs/cgroup"]).await.is_ok());
     // The kubelet has set what it sets, and not on this machine.
     assert_eq!(node.run(&["cat", "/proc/sys/vm/overcommit_memory"]).await?.trim(), "1");
-    assert_eq!(tunables(), before);
 
     // The endpoint goes at once, the Pod serves on for as long as its hook sleeps, and only then is told to stop.
     let deleted = Instant::now();
@@ -160,20 +153,17 @@ async fn a_pod_answers_through_its_service_and_ends_as_told() -> anyhow::Result<
     let took = deleted.elapsed();
     assert!(took >= Duration::from_secs(2), "gone after {took:?}, before its preStop hook was done");
     assert!(took < Duration::from_secs(15), "gone after {took:?}: it had to be killed");
-
-    let rest = Rest::of(&node);
-    assert!(!rest.left().is_empty(), "the test does not see what is there");
-    node.stop().await?;
-    assert_eq!(rest.left(), Vec::<String>::new());
     Ok(())
 }
 
-/// Two at the same time have the same addresses, and the end of one is not felt by the other. One is dropped.
+/// Two at the same time have the same addresses, and the end of one is not felt by the other. One is dropped, the other told to
+/// stop.
 #[tokio::test]
-async fn nodes_side_by_side_do_not_disturb_each_other() -> anyhow::Result<()> {
+async fn a_node_is_of_use_beside_another_and_leaves_nothing() -> anyhow::Result<()> {
     if !possible() {
         return Ok(());
     }
+    let before = tunables();
     let (one, other) = tokio::join!(Node::start(NodeOptions::default()), Node::start(NodeOptions::default()));
     let (one, other) = (one?, other?);
     let sleeper = pod("sleeper", &json!({ "name": "app", "image": BUSYBOX }));
@@ -188,13 +178,16 @@ async fn nodes_side_by_side_do_not_disturb_each_other() -> anyhow::Result<()> {
     drop(one);
     rest.until_nothing_is_left(BOUND).await?;
 
+    use_it(&other).await?;
+    assert_eq!(tunables(), before);
     let pods: Api<Pod> = Api::default_namespaced(other.client()?);
-    let again = pod("again", &json!({ "name": "app", "image": BUSYBOX }));
-    pods.create(&PostParams::default(), &again).await?;
-    until_ready(&pods, "again").await?;
     let restarts = pods.get("sleeper").await?.status.and_then(|status| status.container_statuses);
     assert_eq!(restarts.context("expected a status")?[0].restart_count, 0);
-    other.stop().await
+    let rest = Rest::of(&other);
+    assert!(!rest.left().is_empty(), "the test does not see what is there");
+    other.stop().await?;
+    assert_eq!(rest.left(), Vec::<String>::new());
+    Ok(())
 }
 
 /// `make cluster`, or only its node where there are no images to install Fermata from.
