@@ -88,8 +88,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(250);
 /// How many lines of Go's output an error shows.
 const TAIL_LINES: usize = 30;
 
-/// `-trimpath` and no version control stamp: the same program whatever the checkout and its path.
-const BUILD_FLAGS: [&str; 3] = ["build", "-trimpath", "-buildvcs=false"];
+/// `-trimpath` and no version control stamp: the same program whatever the checkout and its path. And nothing for a debugger,
+/// which the linker would leave out (`-s -w`), and which takes a seventh of the time.
+const BUILD_FLAGS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"];
 
 /// Programs under construction; a name that no program has.
 const BUILDING_PREFIX: &str = ".building-";
