@@ -23,7 +23,7 @@ use fermata_test_cluster::{
     Cluster, Node, NodeOptions, TestNamespace,
     assets::Binary,
     node::{self, BUSYBOX},
-    pod_load::PodLoad,
+    pod_load::{PodLoad, is_judged},
     wait::{self, Seen},
     webhook::OPT_IN_LABEL,
 };
@@ -103,16 +103,12 @@ fn dry_run() -> PostParams {
     PostParams { dry_run: true, field_manager: None }
 }
 
-fn is_patched(answer: &kube::Result<Pod>) -> bool {
-    answer.as_ref().is_ok_and(|pod| pod.annotations().contains_key(STATUS))
-}
-
 /// Waits until the API server asks for Pods here. kube-proxy hears of a replica that is ready a moment after Helm does.
 async fn until_asked(namespace: &TestNamespace) {
     let pods = namespace.pods();
     wait::until("the API server to ask Fermata", BOUND, async || {
         let answer = pods.create(&dry_run(), &app("probe", "3s")).await;
-        Ok(if is_patched(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
+        Ok(if is_judged(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
     })
     .await
     .unwrap();
@@ -165,7 +161,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
 
     // From here on a review that nobody answers refuses the Pod.
     release.upgrade(&["--set=webhook.failurePolicy=Fail"]).await;
-    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched);
+    let load = PodLoad::start(&shop, 2, &app("load", "3s"));
     load.run(20).await.unwrap();
     release.upgrade(&["--set=webhook.failurePolicy=Fail,podAnnotations.changed=yes"]).await;
     release.restart().await;
@@ -175,7 +171,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     figures.expect_no_failure().unwrap();
 
     // One replica goes without a word. What it had in hand may be lost, the other one answers at once.
-    let load = PodLoad::start(&shop, 2, &app("load", "3s"), is_patched);
+    let load = PodLoad::start(&shop, 2, &app("load", "3s"));
     load.run(20).await.unwrap();
     let killed = tokio::time::Instant::now();
     release.kill_one().await;
@@ -192,7 +188,7 @@ async fn an_installation_from_its_first_day_to_its_last() {
     wait::until("both to be asked", BOUND, async || {
         let asked = second.reviews().await?;
         let answer = shop.pods().create(&dry_run(), &app("between-two", "3s")).await;
-        assert!(is_patched(&answer), "{answer:?}");
+        assert!(is_judged(&answer), "{answer:?}");
         Ok(if asked > 0.0 { Seen::Yes(()) } else { Seen::NotYet("only the first is asked".to_owned()) })
     })
     .await

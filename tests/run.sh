@@ -22,13 +22,12 @@ export GOGC="${GOGC:-off}" GOMEMLIMIT="${GOMEMLIMIT:-768MiB}"
 # Where all want a processor, real nodes go first: how their Pods end is a matter of time.
 export FERMATA_NODE_WEIGHT=10000
 
-# Most of a test's time it waits: for each other, for a drain to be over, for a namespace to go, for a certificate that is renewed.
-export RUST_TEST_THREADS=$((2 * $(getconf _NPROCESSORS_ONLN)))
+# Most of its time a test waits: for another one, for a drain to be over, for a certificate that is renewed.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONLN)))}"
 
-# Targets that are jobs of their own, in this order, which leaves little for one alone at the end. Those of one job run side by
-# side: they wait even more than the others. The proof comes before them, and all that is not named here: so what measures what
-# gets lost, as the proof does, comes when that is over.
-jobs=(ending node+existing+check+authority chart availability)
+# Targets that are jobs of their own, in this order, which leaves the long ones not for the end. The proof comes before them, and
+# all that is not named here: so `availability`, which measures what gets lost as the proof does, comes when that is over.
+jobs=(ending chart availability node check authority)
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -38,16 +37,15 @@ trap 'rm -rf "$logs"' EXIT
 cargo test --workspace --locked "$@" --no-run 2>&1 | tee "$logs/build"
 others='' found=0
 for target in $(sed -n 's|^ *Executable tests/\([^ ]*\)\.rs .*|\1|p' "$logs/build" | sort -u); do
-	case " ${jobs[*]//+/ } " in
+	case " ${jobs[*]} " in
 	*" $target "*) found=$((found + 1)) ;;
 	*) others+=" --test=$target" ;;
 	esac
 done
-targets=(${jobs[*]//+/ })
-[ "$found" = ${#targets[@]} ] || { echo "tests/run.sh: not all of ${jobs[*]} are targets" >&2; exit 1; }
+[ "$found" = ${#jobs[@]} ] || { echo "tests/run.sh: not all of ${jobs[*]} are targets" >&2; exit 1; }
 
-# Runs one target, or what else there is, and shows what it has said as a whole: part [CARGO_OPTION...] NAME
-part() {
+# Runs one, and shows what it has said as a whole: job [CARGO_OPTION...] NAME
+job() {
 	local name=${*: -1} code=0
 	local cargo_test=(cargo test --workspace --locked "${@:1:$#-1}" --no-fail-fast)
 	echo "begins: $name"
@@ -65,11 +63,7 @@ part() {
 	return $code
 }
 
-# Runs the parts of one: job [CARGO_OPTION...] NAME[+NAME...]
-job() {
-	tr + '\n' <<<"${*: -1}" | xargs -n 1 -P 0 bash -c 'part "$@"' part "${@:1:$#-1}"
-}
-export -f part job
+export -f job
 export logs others
 
 failed=0

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     balancer::Balancer,
-    stage::{Files, STATUS, Stage, judged, pod, serve, serve_with, typed},
+    stage::{Files, STATUS, Stage, pod, serve, serve_with, typed},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn pods_start_unchanged_while_no_webhook_answers() {
 
 /// Pods created by four clients at a time.
 fn load(stage: &Stage) -> PodLoad {
-    PodLoad::start(&stage.namespace, 4, &typed(&pod("load", &json!({}))), judged)
+    PodLoad::start(&stage.namespace, 4, &typed(&pod("load", &json!({}))))
 }
 
 /// The value of a metric without labels, or with exactly these.

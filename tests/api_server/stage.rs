@@ -11,6 +11,7 @@ use fermata_test_cluster::{
     ControlPlane,
     fermata::{Fermata, Launch, Ports},
     namespace::TestNamespace,
+    pod_load::is_judged,
     scratch::Scratch,
     webhook::{FailurePolicy, OPT_IN_LABEL, WebhookOptions, WebhookRegistration},
 };
@@ -120,7 +121,7 @@ impl Stage {
         let labels = [OPT_IN_LABEL, (STAGE_LABEL, &name)];
         let namespace = cluster.namespace(&name, &labels, &[]).await.unwrap();
         registration
-            .wait_until_effective(&namespace, &typed(&pod("probe", &json!({}))), judged)
+            .wait_until_effective(&namespace, &typed(&pod("probe", &json!({}))), is_judged)
             .await
             .unwrap();
         Self { cluster, files, fermata, namespace, _registration: registration, name }
@@ -162,16 +163,6 @@ impl Stage {
 /// The flags of a Fermata that brings the shim.
 pub(crate) const SHIM: [&str; 2] =
     ["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/config/shim.yaml")];
-
-/// Whether what came back shows that the webhook has judged it, or refused it.
-pub(crate) fn judged(answer: &kube::Result<Pod>) -> bool {
-    match answer {
-        Ok(pod) => {
-            pod.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(STATUS))
-        }
-        Err(_) => false,
-    }
-}
 
 /// A Pod of one container, with some members of its metadata and spec replaced.
 pub(crate) fn pod(name: &str, changes: &Value) -> Value {

@@ -11,7 +11,7 @@ use fermata_test_cluster::{
     fermata::{Fermata, Launch, Ports},
     http,
     namespace::TestNamespace,
-    pod_load::PodLoad,
+    pod_load::{PodLoad, is_judged},
     scratch::Scratch,
     wait::{self, Seen},
 };
@@ -359,7 +359,7 @@ impl Installation {
 
     /// That many clients that create Pods by dry run, each of which is to be judged.
     pub(crate) fn load(&self, clients: usize) -> PodLoad {
-        PodLoad::start(&self.pods, clients, &pod(), is_judged)
+        PodLoad::start(&self.pods, clients, &pod())
     }
 
     /// Waits until API servers call it and accept its certificate.
@@ -393,14 +393,9 @@ fn pod() -> Pod {
     .unwrap()
 }
 
-fn is_judged(answer: &kube::Result<Pod>) -> bool {
-    let annotations = answer.as_ref().ok().and_then(|pod| pod.metadata.annotations.as_ref());
-    annotations.is_some_and(|annotations| annotations.contains_key("fermata.dev/status"))
-}
-
 impl Drop for Installation {
     fn drop(&mut self) {
-        // Pods of others must not wait for a webhook that is gone. What is namespaced goes with its namespace.
+        // Pods of others must not wait for a webhook that is gone. What is namespaced is in nobody's way.
         let (kubectl, kubeconfig) = (self.cluster.kubectl().unwrap(), self.cluster.kubeconfig_path());
         let kind = "mutatingwebhookconfiguration,clusterrole,clusterrolebinding";
         let mut command = std::process::Command::new(kubectl);

@@ -9,7 +9,7 @@ use std::{env, io::Write as _, time::Duration};
 use fermata_test_cluster::{
     ControlPlane, ControlPlaneOptions, Fermata, Launch, Scratch, TestNamespace,
     credentials::{Authority, write_private},
-    pod_load::PodLoad,
+    pod_load::{PodLoad, is_judged},
     process::{Process, Program, Signal},
     wait::{self, Seen},
     webhook::{FailurePolicy, OPT_IN_LABEL, WebhookOptions},
@@ -99,11 +99,6 @@ fn pod() -> Pod {
         "spec": { "containers": [{ "name": "app", "image": "registry.example.com/app:1" }] },
     }))
     .unwrap()
-}
-
-fn judged(answer: &kube::Result<Pod>) -> bool {
-    let annotations = answer.as_ref().ok().and_then(|pod| pod.metadata.annotations.as_ref());
-    annotations.is_some_and(|annotations| annotations.contains_key("fermata.dev/status"))
 }
 
 /// The cluster, with a Service whose endpoints the test decides on.
@@ -204,14 +199,14 @@ impl Stage {
         let dry_run = PostParams { dry_run: true, field_manager: None };
         wait::until("a Pod that is judged", Duration::from_secs(30), async || {
             let answer = pods.create(&dry_run, &pod()).await;
-            Ok(if judged(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
+            Ok(if is_judged(&answer) { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
         })
         .await
         .unwrap();
     }
 
     fn load(&self) -> PodLoad {
-        PodLoad::start(&self.namespace, 4, &pod(), judged)
+        PodLoad::start(&self.namespace, 4, &pod())
     }
 
     /// What a webhook that does not answer means from now on.
@@ -228,7 +223,7 @@ impl Stage {
         let dry_run = PostParams { dry_run: true, field_manager: None };
         wait::until("a Pod that starts as it is", Duration::from_secs(30), async || {
             let answer = pods.create(&dry_run, &pod()).await;
-            let unchanged = answer.is_ok() && !judged(&answer);
+            let unchanged = answer.is_ok() && !is_judged(&answer);
             Ok(if unchanged { Seen::Yes(()) } else { Seen::NotYet(format!("{answer:?}")) })
         })
         .await
@@ -237,7 +232,7 @@ impl Stage {
         for _ in 0..count {
             let begun = Instant::now();
             let answer = pods.create(&dry_run, &pod()).await;
-            assert!(answer.is_ok() && !judged(&answer), "{way}: {answer:?}");
+            assert!(answer.is_ok() && !is_judged(&answer), "{way}: {answer:?}");
             times.push(begun.elapsed());
         }
         times.sort();

@@ -28,7 +28,7 @@ pub(crate) const KUBE_VERSION: &str = "1.36.0";
 pub(crate) const HELMS: [Binary; 2] = [Binary::Helm, Binary::Helm3];
 
 /// Before anything else, Helm fetches the schemas of all that the API server knows, and holds each object against them: two
-/// thirds of the time of an upgrade. The API server does so too, where `--dry-run=server` asks for it.
+/// thirds of the time of an upgrade. What the values can come to is held against the API server's own in [`crate::combinations`].
 const UNVALIDATED: &str = "--disable-openapi-validation";
 
 /// What people get who know nothing of that; a later flag wins.

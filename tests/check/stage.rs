@@ -1,6 +1,6 @@
 //! An installation on the shared API server, made object by object as the chart names them.
 //!
-//! `check` looks at the whole cluster, so one test at a time has it, and finds it empty.
+//! `check` looks at the whole cluster, so one test at a time has it, and finds no registration and nobody who has opted in.
 
 use std::{
     collections::BTreeMap,
@@ -97,9 +97,8 @@ impl Stage {
         let labelled = ListParams::default().labels(OPT_IN.0);
         for namespace in namespaces.list(&labelled).await.unwrap() {
             let change = json!({ "metadata": { "labels": { OPT_IN.0: null } } });
-            // It may have gone meanwhile.
-            let _ =
-                namespaces.patch(&namespace.name_any(), &PatchParams::default(), &Patch::Merge(change)).await;
+            let (name, change) = (namespace.name_any(), Patch::Merge(change));
+            namespaces.patch(&name, &PatchParams::default(), &change).await.unwrap();
         }
         stage
     }

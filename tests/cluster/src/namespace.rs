@@ -27,7 +27,7 @@ pub(crate) enum Afterwards {
     Kept,
 }
 
-/// A namespace with a random name. On drop it is deleted if anything runs in it.
+/// A namespace with a random name, for the runtime that it was made in. On drop it is deleted, where Pods run at all.
 pub struct TestNamespace {
     name: String,
     client: Client,

@@ -23,11 +23,19 @@ use crate::{
 };
 
 /// How long a client rests after each Pod. Without a rest a load takes all that the processors have, which the others need
-/// that run at the same time, and shows nothing more: what is to be tried are the moments in which something changes.
+/// that run at the same time. What is to be tried are the moments in which something changes, and these take longer: a
+/// certificate that not all know of, a replica that is about to leave.
 const REST: Duration = Duration::from_millis(25);
 
 /// How long some more Pods may take.
 const BOUND: Duration = Duration::from_mins(1);
+
+/// Whether what came back is a Pod that Fermata has judged.
+#[must_use]
+pub fn is_judged(answer: &kube::Result<Pod>) -> bool {
+    let annotations = answer.as_ref().ok().and_then(|pod| pod.metadata.annotations.as_ref());
+    annotations.is_some_and(|annotations| annotations.contains_key("fermata.dev/status"))
+}
 
 /// One Pod that was created.
 #[derive(Debug, Clone)]
@@ -49,15 +57,10 @@ pub struct PodLoad {
 }
 
 impl PodLoad {
-    /// Starts that many clients, each creating one Pod after the other, up to 40 a second. `right` says whether an answer
-    /// shows that the webhook has had its say.
+    /// Starts that many clients, each creating one Pod after the other, up to 40 a second. What is not [judged](is_judged) has
+    /// failed.
     #[must_use]
-    pub fn start(
-        namespace: &TestNamespace,
-        clients: usize,
-        pod: &Pod,
-        right: fn(&kube::Result<Pod>) -> bool,
-    ) -> Self {
+    pub fn start(namespace: &TestNamespace, clients: usize, pod: &Pod) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
         let mut set = JoinSet::new();
@@ -70,7 +73,7 @@ impl PodLoad {
                 while !stop.load(Ordering::Relaxed) {
                     let begun = Instant::now();
                     let answer = pods.create(&dry_run, &pod).await;
-                    let failure = (!right(&answer)).then(|| format!("{answer:?}"));
+                    let failure = (!is_judged(&answer)).then(|| format!("{answer:?}"));
                     all.push(Created { begun, took: begun.elapsed(), failure });
                     done.fetch_add(1, Ordering::Relaxed);
                     sleep(REST).await;

@@ -159,7 +159,7 @@ async fn use_it(node: &Node) -> anyhow::Result<()> {
 /// Two at the same time have the same addresses, and the end of one is not felt by the other. One is dropped, the other told to
 /// stop.
 #[tokio::test]
-async fn a_node_is_of_use_beside_another_and_leaves_nothing() -> anyhow::Result<()> {
+async fn a_node_is_of_use_after_the_end_of_the_one_beside_it_and_leaves_nothing() -> anyhow::Result<()> {
     if !possible() {
         return Ok(());
     }
