@@ -62,7 +62,6 @@ job() {
 	rmdir "$logs/shown"
 	return $code
 }
-
 export -f job
 export logs others
 
