@@ -3,6 +3,10 @@
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 
 /// The physical memory that a process has now (`VmRSS`), in MiB.
 ///
@@ -16,20 +20,16 @@ pub fn resident(process: u32) -> anyhow::Result<f64> {
     Ok(f64::from(kibibytes) / 1024.0)
 }
 
-/// The time for which all threads of a process together have been on a processor.
+/// The time for which all threads of a process together have been on a processor, those that have ended included.
 ///
 /// # Errors
 ///
-/// When there is no `/proc`, or the process is gone.
+/// When the process is gone.
 pub fn processor_time(process: u32) -> anyhow::Result<Duration> {
-    let path = format!("/proc/{process}/task");
-    let mut nanoseconds = 0;
-    for thread in fs::read_dir(&path).with_context(|| format!("failed to read {path}"))? {
-        let schedstat = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let running = schedstat.split_ascii_whitespace().next().context("expected a time in schedstat")?;
-        nanoseconds += running.parse::<u64>()?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
+    let clock = clock_getcpuclockid(Pid::from_raw(process.try_into()?))
+        .and_then(clock_gettime)
+        .with_context(|| format!("failed to read the processor time of process {process}"))?;
+    Ok(clock.into())
 }
 
 /// A field of `/proc/PID/status` or `/proc/meminfo`, in KiB.
@@ -45,10 +45,16 @@ mod tests {
 
     #[test]
     fn work_takes_processor_time() -> anyhow::Result<()> {
-        let before = processor_time(std::process::id())?;
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < Duration::from_millis(50) {}
-        assert!(processor_time(std::process::id())? > before);
+        let spent = || processor_time(std::process::id());
+        let before = spent()?;
+        // A thread that ends meanwhile takes none of it away.
+        std::thread::spawn(move || -> anyhow::Result<()> {
+            while spent()? < before + Duration::from_millis(20) {}
+            Ok(())
+        })
+        .join()
+        .expect("the thread does not panic")?;
+        assert!(spent()? >= before + Duration::from_millis(20));
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use nix::{
 };
 
 /// After which a test gives up.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 /// A hook that runs. It is killed if the test does not wait for its end.
 pub(crate) struct Hook {

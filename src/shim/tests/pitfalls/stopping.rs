@@ -93,7 +93,7 @@ fn pitfall_39_a_status_command_that_hangs_is_killed_and_the_stop_goes_on() {
         // A quarter of the budget is its time.
         let flags = [
             "--budget",
-            "4s",
+            "8s",
             "--status-command",
             "sh",
             "-c",
@@ -107,7 +107,7 @@ fn pitfall_39_a_status_command_that_hangs_is_killed_and_the_stop_goes_on() {
         shim.says("told\n");
         let took = began.elapsed();
         let (code, output, error) = shim.finish();
-        assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(3), "{took:?}");
+        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(6), "{took:?}");
         assert_eq!(code, 3, "its end is not the program's: {error}");
         assert!(lines(&error).iter().any(|line| line == "status command Ns timed out"), "{error}");
         let words: Vec<i32> =
@@ -199,7 +199,8 @@ fn pitfall_41_the_budget_is_never_overrun_and_a_plan_that_needs_more_is_told_at_
         let (code, output, error) = shim.finish();
         let took = began.elapsed();
         assert_eq!((code, output.as_str()), (137, "up\ntold\n"), "{error}");
-        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(3), "{took:?}");
+        // Far from the drain, with room for what else the processors may have to do.
+        assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(10), "{took:?}");
         assert!(error.contains("killed at the end of the budget, app ended by KILL; exit 137"), "{error}");
         for pid in below {
             wait_for("all to be gone", || {
