@@ -2,7 +2,7 @@
 
 use fermata_test_cluster::Helm;
 
-use crate::stage::{CHART, HELMS, offline, template};
+use crate::stage::{CHART, HELMS, KUBE_VERSION, offline, template};
 
 /// Values that are wrong by themselves, and a word of the answer.
 const MISSPELT: &[(&str, &str)] = &[
@@ -250,7 +250,8 @@ async fn the_system_s_namespaces_are_refused() {
     for binary in HELMS {
         let helm = offline(binary).await;
         for namespace in ["kube-system", "kube-public", "kube-node-lease"] {
-            let words = ["template", "fermata", CHART, "--kube-version", "1.36.0", "--namespace", namespace];
+            let words =
+                ["template", "fermata", CHART, "--kube-version", KUBE_VERSION, "--namespace", namespace];
             let answer = helm.refusal(&words).await.unwrap();
             assert!(answer.contains(namespace) && answer.contains("--namespace fermata"), "{answer}");
         }
@@ -262,7 +263,7 @@ async fn the_system_s_namespaces_are_refused() {
 async fn a_release_s_name_that_no_service_can_have_is_mended_or_refused() {
     for binary in HELMS {
         let helm = offline(binary).await;
-        let words = |release: &'static str| ["template", release, CHART, "--kube-version", "1.36.0"];
+        let words = |release: &'static str| ["template", release, CHART, "--kube-version", KUBE_VERSION];
         let rendered = helm.success(&words("my.fermata")).await.unwrap();
         assert!(rendered.contains("kind: Service\nmetadata:\n  name: my-fermata\n"), "{rendered}");
         let answer = helm.refusal(&words("2fermata")).await.unwrap();

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use crate::{
     generated::{MANIFESTS, manifest},
     install::define_custom_resources,
-    stage::{CHART, HELMS, Stage, create},
+    stage::{CHART, HELMS, KUBE_VERSION, Stage, create},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,7 +55,7 @@ async fn a_second_one_that_nobody_could_refuse_stands_beside_the_first() {
     let stage = Stage::new(Binary::Helm).await;
     stage.install("fermata", "fermata", &[]).await;
     let words =
-        ["template", "second", CHART, "--namespace", "second", "--no-hooks", "--kube-version", "1.36.0"];
+        ["template", "second", CHART, "--namespace", "second", "--no-hooks", "--kube-version", KUBE_VERSION];
     let rendered = stage.helm.success(&words).await.unwrap();
     let file = stage.cluster.scratch().path().join("second.yaml");
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: second\n";

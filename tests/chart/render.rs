@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command};
 use fermata_test_cluster::Helm;
 use serde_json::{Value, json};
 
-use crate::stage::{CHART, HELMS, is_test, labels, objects, offline, only, template};
+use crate::stage::{CHART, HELMS, KUBE_VERSION, is_test, labels, objects, offline, only, template};
 
 async fn rendered(helm: &Helm, flags: &[&str]) -> Vec<Value> {
     objects(&helm.success(&template(flags)).await.unwrap())
@@ -32,7 +32,7 @@ async fn lint_finds_nothing() {
     for binary in HELMS {
         let helm = offline(binary).await;
         for flags in [&[][..], EVERYTHING] {
-            let words = [&["lint", "--strict", CHART, "--kube-version", "1.36.0"], flags].concat();
+            let words = [&["lint", "--strict", CHART, "--kube-version", KUBE_VERSION], flags].concat();
             let said = helm.success(&words).await.unwrap();
             assert!(said.contains("0 chart(s) failed") && !said.contains("[WARNING]"), "{said}");
         }

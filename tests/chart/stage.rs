@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/fermata");
 
 /// The version of Kubernetes that is rendered for where no cluster says its own.
-pub(crate) const KUBE_VERSION: &str = "1.36.0";
+pub(crate) const KUBE_VERSION: &str = "1.37.0";
 
 /// Both versions of Helm that people use.
 pub(crate) const HELMS: [Binary; 2] = [Binary::Helm, Binary::Helm3];

@@ -281,7 +281,7 @@ impl ControlPlane {
         &self.site.scratch
     }
 
-    /// What the API server says of its version, like `v1.36.3`.
+    /// What the API server says of its version, like `v1.37.2`.
     #[must_use]
     pub fn server_version(&self) -> &str {
         &self.version.git_version

@@ -102,7 +102,7 @@ impl ExistingCluster {
         &self.context
     }
 
-    /// What its API server says of itself, such as `v1.36.3`.
+    /// What its API server says of itself, such as `v1.37.2`.
     #[must_use]
     pub fn server_version(&self) -> &str {
         &self.version

@@ -26,7 +26,7 @@ fn pod(name: &str) -> anyhow::Result<Pod> {
 #[tokio::test]
 async fn a_pod_is_created_and_read_back() -> anyhow::Result<()> {
     let cluster = ControlPlane::shared().await?;
-    ensure!(cluster.server_version().starts_with("v1.36."), "unexpected {}", cluster.server_version());
+    ensure!(cluster.server_version().starts_with("v1.37."), "unexpected {}", cluster.server_version());
 
     let namespace = cluster.namespace("pods", &[("team", "a")], &[("note", "b")]).await?;
     let pods = namespace.pods();
