@@ -13,14 +13,17 @@ use tempfile::TempDir;
 /// Takes a moment to "build", so that two of them at once would be seen.
 const WORKING_GO: &str = r#"#!/bin/sh
 if [ "$1" = env ]; then echo go1.99.0; exit; fi
-while [ "$#" -gt 0 ]; do
-    if [ "$1" = -o ]; then out=$2; fi
-    shift
-done
-echo "$out" >>"$BUILDS"
+while [ "$1" != -o ]; do shift; done
+folder=$2
+shift 2
 sleep 0.2
-printf '#!/bin/sh\n' >"$out"
-chmod +x "$out"
+for package in "$@"; do
+    echo "$package" | tee -a "$BUILDS" >&2
+    # As Go does: after the last part that is no major version.
+    program=$folder/$(basename "${package%/v[0-9]}")
+    printf '#!/bin/sh\n' >"$program"
+    chmod +x "$program"
+done
 "#;
 
 const BROKEN_GO: &str = r#"#!/bin/sh
@@ -117,7 +120,10 @@ fn what_go_says_of_a_failed_build_is_shown() -> anyhow::Result<()> {
     let output = Machine::new(Some(BROKEN_GO))?.assets().output()?;
     assert!(!output.status.success());
     let error = stderr(&output);
-    assert!(error.contains("failed to build etcd"), "{error}");
+    assert!(
+        error.contains("failed to build kube-apiserver, kube-controller-manager, kubectl v1."),
+        "{error}"
+    );
     assert!(error.contains("something deep down is wrong"), "{error}");
     Ok(())
 }

@@ -15,7 +15,11 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use ring::digest::{SHA256, digest};
-use tokio::{process::Command, time::sleep};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::Command,
+    time::sleep,
+};
 
 use super::{Binary, FOLDER_VARIABLE, is_executable};
 
@@ -84,6 +88,9 @@ impl Bundle {
 
 /// How often to look whether another process has finished building.
 const LOCK_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often at most to tell how far Go is.
+const PROGRESS_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many lines of Go's output an error shows.
 const TAIL_LINES: usize = 30;
@@ -163,61 +170,57 @@ impl Cache {
             missing.iter().map(|binary| cold_build(*binary).as_secs()).sum::<u64>().div_ceil(60);
         say(format_args!(
             "building {} from source into {} with {go}: about {minutes} min on 2 cores, once",
-            missing.iter().map(|binary| binary.name()).collect::<Vec<_>>().join(", "),
+            names(&missing),
             self.folder.display(),
         ));
-        for binary in missing {
-            self.build(binary).await?;
+        for (index, module) in self.modules.iter().enumerate() {
+            let built_here: Vec<Binary> =
+                missing.iter().copied().filter(|binary| module_of(*binary) == index).collect();
+            if !built_here.is_empty() {
+                self.build(module, &built_here).await?;
+            }
         }
         Ok(())
     }
 
-    async fn build(&self, binary: Binary) -> anyhow::Result<()> {
-        let (module, package) = match binary {
-            Binary::Etcd => (self.module(1)?, "go.etcd.io/etcd/server/v3".to_owned()),
-            Binary::KubeApiserver
-            | Binary::KubeControllerManager
-            | Binary::Kubectl
-            | Binary::KubeScheduler
-            | Binary::Kubelet
-            | Binary::KubeProxy => (self.module(0)?, format!("k8s.io/kubernetes/cmd/{}", binary.name())),
-            Binary::Containerd | Binary::ContainerdShim | Binary::Ctr => {
-                let module = self.module(0)?;
-                (module, format!("{}/cmd/{}", module.path, binary.name()))
-            }
-            Binary::Helm | Binary::Helm3 => {
-                let module = self.module(0)?;
-                (module, format!("{}/cmd/helm", module.path))
-            }
-        };
-        say(format_args!("  {} {} ...", binary.name(), module.version));
+    /// Builds programs of one module at a time, so that one is compiled while another is linked.
+    async fn build(&self, module: &Module, binaries: &[Binary]) -> anyhow::Result<()> {
+        let names = names(binaries);
+        say(format_args!("  {names} {} ...", module.version));
         let started = Instant::now();
         let building = tempfile::Builder::new().prefix(BUILDING_PREFIX).tempdir_in(&self.folder)?;
-        let output = building.path().join(binary.name());
-        let run = go(module)
+        let mut go = go(module)
             .args(BUILD_FLAGS)
+            // It names each package that it has compiled.
+            .arg("-v")
             .arg("-tags")
             .arg(self.bundle.tags())
             .arg("-ldflags")
             .arg(module.linker_flags())
             .arg("-o")
-            .arg(&output)
-            .arg(package)
-            .output()
-            .await
+            // With a slash at its end it is a folder for programs, however many there are.
+            .arg(building.path().join(""))
+            .args(binaries.iter().map(|binary| package(*binary, module)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
             .context("failed to run go")?;
-        if !run.status.success() {
-            let text = String::from_utf8_lossy(&run.stderr);
+        let said = go.stderr.take().context("expected go to have a standard error")?;
+        let said = follow(said, started).await.context("failed to read what go says")?;
+        if !go.wait().await.context("failed to wait for go")?.success() {
             bail!(
-                "failed to build {} {} in {}; Go said:\n{}",
-                binary.name(),
+                "failed to build {names} {} in {}; Go said:\n{}",
                 module.version,
                 module.folder.display(),
-                tail(&text)
+                tail(&said)
             );
         }
-        fs::rename(&output, self.path(binary))?;
-        say(format_args!("  {} done in {}", binary.name(), Took(started.elapsed())));
+        for binary in binaries {
+            let package = package(*binary, module);
+            fs::rename(building.path().join(program_name(&package)), self.path(*binary))
+                .with_context(|| format!("failed to find {} among what go has built", binary.name()))?;
+        }
+        say(format_args!("  {names} done in {}", Took(started.elapsed())));
         Ok(())
     }
 
@@ -257,6 +260,59 @@ impl Cache {
             }
         }
     }
+}
+
+/// The place of a program's module among those of its bundle.
+const fn module_of(binary: Binary) -> usize {
+    match binary {
+        Binary::Etcd => 1,
+        _ => 0,
+    }
+}
+
+/// The package that a program is built from.
+fn package(binary: Binary, module: &Module) -> String {
+    match binary {
+        Binary::Etcd => module.path.clone(),
+        Binary::Helm | Binary::Helm3 => format!("{}/cmd/helm", module.path),
+        _ => format!("{}/cmd/{}", module.path, binary.name()),
+    }
+}
+
+/// What Go calls a package's program: by the last part of its path that is not a major version.
+fn program_name(package: &str) -> &str {
+    let is_version = |part: &str| {
+        part.strip_prefix('v').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
+}
+
+fn names(binaries: &[Binary]) -> String {
+    binaries.iter().map(|binary| binary.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads what `go build -v` says until it has ended, tells now and then how far it is, and returns what is no package's name.
+async fn follow(said: impl AsyncRead + Unpin, started: Instant) -> std::io::Result<String> {
+    let mut lines = BufReader::new(said).lines();
+    let (mut compiled, mut rest, mut next) = (0_usize, String::new(), PROGRESS_PAUSE);
+    while let Some(line) = lines.next_line().await? {
+        if is_package(&line) {
+            compiled += 1;
+        } else {
+            rest.push_str(&line);
+            rest.push('\n');
+        }
+        if started.elapsed() >= next {
+            say(format_args!("    {compiled} packages compiled in {}", Took(started.elapsed())));
+            next += PROGRESS_PAUSE;
+        }
+    }
+    Ok(rest)
+}
+
+/// Whether a line of Go's is the path of a package, and no `# PACKAGE` with the mistakes in it or `go: downloading ...`.
+fn is_package(line: &str) -> bool {
+    !line.is_empty() && !line.contains([' ', ':', '\t'])
 }
 
 impl Module {
@@ -349,15 +405,16 @@ async fn go_version(module: &Module) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
-/// How long a build takes with nothing in Go's caches. The first of one module's programs compiles what they share.
+/// How long a build takes with nothing in Go's caches, in this order: the first one compiles what others share.
 fn cold_build(binary: Binary) -> Duration {
     Duration::from_secs(match binary {
-        Binary::KubeApiserver => 420,
-        Binary::Etcd | Binary::KubeControllerManager | Binary::Kubelet | Binary::Containerd => 60,
-        Binary::Kubectl => 20,
-        Binary::Helm => 240,
-        Binary::Helm3 => 30,
-        Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => 10,
+        Binary::KubeApiserver => 480,
+        Binary::KubeControllerManager | Binary::Kubelet => 60,
+        Binary::Helm | Binary::Containerd => 40,
+        Binary::Etcd | Binary::Kubectl => 20,
+        Binary::Helm3 | Binary::KubeScheduler | Binary::KubeProxy | Binary::ContainerdShim | Binary::Ctr => {
+            10
+        }
     })
 }
 
@@ -413,6 +470,26 @@ mod tests {
         assert_eq!(pinned_version(go_mod, "k8s.io/api"), Some("v0.0.0"));
         assert_eq!(pinned_version("require k8s.io/kubernetes v1.37.2", "k8s.io/kubernetes"), Some("v1.37.2"));
         assert_eq!(pinned_version(go_mod, "k8s.io/kubectl"), None);
+    }
+
+    #[test]
+    fn a_program_is_named_after_the_last_part_of_its_package_that_is_no_version() {
+        assert_eq!(program_name("go.etcd.io/etcd/server/v3"), "server");
+        assert_eq!(program_name("helm.sh/helm/v4/cmd/helm"), "helm");
+        assert_eq!(
+            program_name("github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2"),
+            "containerd-shim-runc-v2"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_go_says_of_mistakes_is_kept_and_packages_are_not() -> anyhow::Result<()> {
+        let said = "k8s.io/klog/v2\ngo: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n";
+        assert_eq!(
+            follow(said.as_bytes(), Instant::now()).await?,
+            "go: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n"
+        );
+        Ok(())
     }
 
     #[test]
