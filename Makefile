@@ -23,7 +23,7 @@ BUILT ?=
 built_static = $(if $(BUILT),$(findstring +crt-static,$(RUSTFLAGS)))
 
 # Cases a property is tried on.
-CASES ?= 2000
+CASES ?= 1000
 SOAK_CASES ?= 100000
 
 .PHONY: help

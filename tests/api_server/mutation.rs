@@ -64,7 +64,7 @@ async fn a_changed_namespace_annotation_counts_soon() {
     namespaces.patch(stage.namespace.name(), &PatchParams::default(), &Patch::Merge(change)).await.unwrap();
     let pods = stage.namespace.pods();
     let dry_run = PostParams { dry_run: true, field_manager: None };
-    wait::until("the new drain", Duration::from_secs(10), async || {
+    wait::until("the new drain", Duration::from_secs(30), async || {
         let answer = pods.create(&dry_run, &typed(&pod("later", &json!({})))).await?;
         let drain = sleep(&answer, "app");
         Ok(if drain == Some(33) { Seen::Yes(()) } else { Seen::NotYet(format!("{drain:?}")) })

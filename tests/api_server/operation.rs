@@ -66,7 +66,7 @@ async fn certificates_change_under_load_without_a_failed_review() {
     let load = load(&stage);
     for version in 1..=5 {
         mounted.publish(&issue()).unwrap();
-        wait::until("the new certificate", Duration::from_secs(10), async || {
+        wait::until("the new certificate", Duration::from_secs(30), async || {
             let reloads = metric(admin, "fermata_certificate_reloads_total{result=\"ok\"}").await;
             Ok(if reloads >= Some(version.into()) {
                 Seen::Yes(())
@@ -106,7 +106,7 @@ async fn one_of_two_ends_under_load_without_a_failed_review() {
     let admin = leaving.ports().admin;
     leaving.terminate().unwrap();
     // A Service hears of it by the readiness, and sends no new connection.
-    wait::until("unreadiness", Duration::from_secs(5), async || {
+    wait::until("unreadiness", Duration::from_secs(30), async || {
         Ok(match http::get(&format!("http://127.0.0.1:{admin}/readyz")).await {
             Ok(answer) if answer.status == 200 => Seen::NotYet("still ready".to_owned()),
             _ => Seen::Yes(()),

@@ -51,8 +51,8 @@ async fn are_healed(replaced: [Replace; 2]) {
             if bundle == own { Ok(()) } else { Err(bundle) }
         })
         .await;
-        // At once, and some for a busy machine.
-        assert!(replaced.elapsed() < Duration::from_secs(5), "{:?}", replaced.elapsed());
+        // Not only when the watch is begun anew, after 25 s.
+        assert!(replaced.elapsed() < Duration::from_secs(20), "{:?}", replaced.elapsed());
         installation.reviewed().await;
         let (ready, page) = readiness(&fermata).await;
         assert!(ready, "{page}");

@@ -21,7 +21,7 @@ use crate::{
 /// Waits until a replica has taken up so many changes of its files.
 async fn reloaded(replica: &Fermata, times: u32) {
     let wanted = format!("fermata_certificate_reloads_total{{result=\"ok\"}} {times}");
-    wait::until("the new certificate", Duration::from_secs(10), async || {
+    wait::until("the new certificate", Duration::from_secs(30), async || {
         let page = http::get(&format!("http://127.0.0.1:{}/metrics", replica.ports().admin)).await?.body;
         let seen = page.lines().any(|line| line == wanted);
         let now = page.lines().find(|line| line.starts_with("fermata_certificate_reloads_total"));

@@ -231,7 +231,11 @@ async fn a_test_that_was_interrupted_is_told() {
         }
         let reason = stage.helm.refusal(&TEST).await.unwrap();
         assert!(reason.contains("namespace-must-not-exist.yaml failed: "), "{reason}");
-        assert!(reason.contains(&name), "{reason}");
+        let why = match binary {
+            Binary::Helm3 => format!("\"{name}\" already exists"),
+            _ => format!("\"{name}\" is invalid: metadata.deletionGracePeriodSeconds"),
+        };
+        assert!(reason.contains(&why), "{reason}");
         let described = stage.kubectl(&["describe", "namespace", &name]).await;
         let described = String::from_utf8(described.stdout).unwrap();
         assert!(described.contains("delete this Namespace"), "{described}");

@@ -13,7 +13,7 @@ impl Release {
     /// Puts another one beside it, as tools do that only render charts, and waits until it is ready.
     pub(crate) async fn second(&self) -> Second<'_> {
         let words =
-            ["template", "second", CHART, "--namespace=second", "--no-hooks", "--kube-version=1.36.0"];
+            ["template", "second", CHART, "--namespace=second", "--no-hooks", "--kube-version=1.37.0"];
         let rendered = self.helm.success(&words).await.unwrap();
         let manifest = self.node().scratch().path().join("second.yaml");
         let namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: second\n";

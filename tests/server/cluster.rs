@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -216,10 +216,10 @@ fn a_namespace_that_has_just_got_the_label_counts_within_a_moment() {
         ApiServer::start(World { asked: Some((false, annotations("33s"))), minor: 33, ..World::default() });
     let process = start(&api, &[]);
     assert_eq!(drained(&process), None);
-    let labelled = Instant::now();
     api.change(|world| world.asked = Some((true, annotations("33s"))));
-    eventually("the label counts", || drained(&process) == Some(33));
-    assert!(labelled.elapsed() < Duration::from_secs(2), "{:?}", labelled.elapsed());
+    // That a Namespace has the label is believed for 3 s, and that it has none for 0.3 s.
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(drained(&process), Some(33));
 }
 
 #[test]

@@ -122,4 +122,4 @@ pub(crate) fn ready(admin: SocketAddr) -> (bool, String) {
     (page.status == 200, page.text().to_owned())
 }
 
-pub(crate) const SOON: Duration = Duration::from_millis(200);
+pub(crate) const SOON: Duration = Duration::from_secs(1);

@@ -15,6 +15,9 @@ pub(crate) use crate::proc::{PATIENCE, children, descendants, send, status, wait
 /// The binary.
 pub(crate) const SHIM: &str = env!("CARGO_BIN_EXE_fermata-shim");
 
+/// How long a test waits for the shim's end: less than the minute after which it would no longer wait for others itself.
+const END: Duration = Duration::from_secs(50);
+
 /// Where the shim runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -121,7 +124,7 @@ impl Shim {
 
     /// Waits for the end.
     pub(crate) fn ends_with(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + END;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
@@ -139,12 +142,9 @@ impl Shim {
     /// Waits for the end and for all that was said, and returns exit code, output and error.
     pub(crate) fn finish(mut self) -> (i32, String, String) {
         let code = self.ends();
-        // The last holders of the pipes may be processes that were left.
+        // The last holders of the pipes may be processes that were left, which end too.
         for text in [&self.output, &self.error] {
-            let deadline = Instant::now() + PATIENCE;
-            while Arc::strong_count(text) > 1 && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("the end of what it says", || (Arc::strong_count(text) == 1).then_some(()));
         }
         (code, self.output(), self.error())
     }
@@ -176,6 +176,15 @@ pub(crate) fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<It
     command.arg("run").args(words.into_iter().map(|word| OsString::from(word.as_ref())));
     command.stdin(Stdio::null());
     command
+}
+
+/// Asserts of one turn in five that it takes less than that: one may have waited for a processor, and a defect is late in each.
+pub(crate) fn in_time(bound: Duration, mut turn: impl FnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.last().is_none_or(|last| *last >= bound) {
+        assert!(took.len() < 5, "not less than {bound:?}: {took:?}");
+        took.push(turn());
+    }
 }
 
 /// The name of a process.

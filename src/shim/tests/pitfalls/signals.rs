@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::shim::{PATIENCE, PLACES, Place, Shim, children, descendants, send, status, wait_for};
+use crate::shim::{PATIENCE, PLACES, Place, Shim, children, descendants, in_time, send, status, wait_for};
 
 /// A program that says each signal that it gets, by number.
 const ECHO: &str = "import os, signal, sys
@@ -95,30 +95,35 @@ fn pitfall_18_the_clean_up_at_the_programs_end_is_not_rewritten() {
 #[test]
 fn pitfall_19_a_second_stop_signal_neither_restarts_the_drain_nor_reaches_the_program() {
     for place in PLACES {
-        let shim = echo(place, &["--drain", "2s", "--trigger", "TERM,INT", "--verbose"]);
-        let began = Instant::now();
-        shim.signal(15);
-        shim.logs("drain of 2s begins");
-        // A drain that began anew with each of them would never be over.
-        wait_for("the drain to be over", || {
-            shim.signal(15);
-            shim.signal(2);
-            shim.signal(12);
-            thread::sleep(Duration::from_millis(50));
-            shim.output().contains("got 15\n").then_some(())
-        });
-        let took = began.elapsed();
-        assert!(took >= Duration::from_secs(2), "{took:?}");
-        shim.signal(15);
-        shim.signal(10);
-        shim.says("got 10\n");
-        let received = received(&shim);
-        assert_eq!(received.iter().filter(|signal| **signal == 15).count(), 1, "{received:?}");
-        assert!(!received.contains(&2), "another trigger is one too: {received:?}");
-        assert!(received.contains(&12), "others are passed on meanwhile");
-        assert!(shim.error().contains("INT changes nothing: stopping already"));
-        send(shim.program(), 9);
+        in_time(Duration::from_millis(3300), || second_stop_signals(place));
     }
+}
+
+fn second_stop_signals(place: Place) -> Duration {
+    let shim = echo(place, &["--drain", "2s", "--trigger", "TERM,INT", "--verbose"]);
+    let began = Instant::now();
+    shim.signal(15);
+    shim.logs("drain of 2s begins");
+    // A drain that began anew with each of them would never be over.
+    wait_for("the drain to be over", || {
+        shim.signal(15);
+        shim.signal(2);
+        shim.signal(12);
+        thread::sleep(Duration::from_millis(50));
+        shim.output().contains("got 15\n").then_some(())
+    });
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    shim.signal(15);
+    shim.signal(10);
+    shim.says("got 10\n");
+    let received = received(&shim);
+    assert_eq!(received.iter().filter(|signal| **signal == 15).count(), 1, "{received:?}");
+    assert!(!received.contains(&2), "another trigger is one too: {received:?}");
+    assert!(received.contains(&12), "others are passed on meanwhile");
+    assert!(shim.error().contains("INT changes nothing: stopping already"));
+    send(shim.program(), 9);
+    took
 }
 
 #[test]
@@ -182,6 +187,10 @@ fn pitfall_22_a_flood_of_signals_loses_no_child_and_leaves_no_load() {
 
 #[test]
 fn pitfall_23_a_deadline_is_kept_over_a_stop_of_the_process() {
+    in_time(Duration::from_millis(3300), stopped_in_its_drain);
+}
+
+fn stopped_in_its_drain() -> Duration {
     let shim = echo(Place::Subreaper, &["--drain", "2s"]);
     let began = Instant::now();
     shim.signal(15);
@@ -196,6 +205,7 @@ fn pitfall_23_a_deadline_is_kept_over_a_stop_of_the_process() {
     });
     let took = began.elapsed();
     assert!(took >= Duration::from_secs(2), "{took:?}");
+    took
 }
 
 #[test]
@@ -247,7 +257,10 @@ fn pitfall_26_the_stop_begins_with_the_signal_that_the_profile_says() {
             let shim = echo(place, &[flags, &["--drain", "1s"]].concat());
             shim.signal(trigger);
             shim.logs("drain of 1s begins");
-            assert_eq!(received(&shim), [], "{flags:?}");
+            let early = received(&shim);
+            if !shim.error().contains("drain over") {
+                assert_eq!(early, [], "{flags:?}");
+            }
             shim.says(&format!("got {delivered}\n"));
             send(shim.program(), 9);
         }

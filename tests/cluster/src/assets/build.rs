@@ -18,7 +18,7 @@ use ring::digest::{SHA256, digest};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::Command,
-    time::sleep,
+    time::{MissedTickBehavior, interval_at, sleep},
 };
 
 use super::{Binary, FOLDER_VARIABLE, is_executable};
@@ -89,7 +89,7 @@ impl Bundle {
 /// How often to look whether another process has finished building.
 const LOCK_PAUSE: Duration = Duration::from_millis(250);
 
-/// How often at most to tell how far Go is.
+/// How often to tell how far Go is.
 const PROGRESS_PAUSE: Duration = Duration::from_mins(1);
 
 /// How many lines of Go's output an error shows.
@@ -173,9 +173,9 @@ impl Cache {
             names(&missing),
             self.folder.display(),
         ));
-        for (index, module) in self.modules.iter().enumerate() {
+        for module in &self.modules {
             let built_here: Vec<Binary> =
-                missing.iter().copied().filter(|binary| module_of(*binary) == index).collect();
+                missing.iter().copied().filter(|binary| module.builds(*binary)).collect();
             if !built_here.is_empty() {
                 self.build(module, &built_here).await?;
             }
@@ -183,15 +183,15 @@ impl Cache {
         Ok(())
     }
 
-    /// Builds programs of one module at a time, so that one is compiled while another is linked.
+    /// Builds several programs of one module at once, so that one is compiled while another is linked.
     async fn build(&self, module: &Module, binaries: &[Binary]) -> anyhow::Result<()> {
         let names = names(binaries);
         say(format_args!("  {names} {} ...", module.version));
         let started = Instant::now();
         let building = tempfile::Builder::new().prefix(BUILDING_PREFIX).tempdir_in(&self.folder)?;
-        let mut go = go(module)
+        let mut build = go(module)
             .args(BUILD_FLAGS)
-            // It names each package that it has compiled.
+            // It names each package when it begins to compile it.
             .arg("-v")
             .arg("-tags")
             .arg(self.bundle.tags())
@@ -200,14 +200,14 @@ impl Cache {
             .arg("-o")
             // With a slash at its end it is a folder for programs, however many there are.
             .arg(building.path().join(""))
-            .args(binaries.iter().map(|binary| package(*binary, module)))
+            .args(binaries.iter().map(|binary| package(*binary, &module.path)))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .context("failed to run go")?;
-        let said = go.stderr.take().context("expected go to have a standard error")?;
-        let said = follow(said, started).await.context("failed to read what go says")?;
-        if !go.wait().await.context("failed to wait for go")?.success() {
+        let stderr = build.stderr.take().context("expected go to have a standard error")?;
+        let said = follow(stderr, started, PROGRESS_PAUSE).await.context("failed to read what go says")?;
+        if !build.wait().await.context("failed to wait for go")?.success() {
             bail!(
                 "failed to build {names} {} in {}; Go said:\n{}",
                 module.version,
@@ -216,7 +216,7 @@ impl Cache {
             );
         }
         for binary in binaries {
-            let package = package(*binary, module);
+            let package = package(*binary, &module.path);
             fs::rename(building.path().join(program_name(&package)), self.path(*binary))
                 .with_context(|| format!("failed to find {} among what go has built", binary.name()))?;
         }
@@ -262,57 +262,66 @@ impl Cache {
     }
 }
 
-/// The place of a program's module among those of its bundle.
-const fn module_of(binary: Binary) -> usize {
+/// The package that a program is built from, of a module with this path.
+fn package(binary: Binary, module: &str) -> String {
     match binary {
-        Binary::Etcd => 1,
-        _ => 0,
+        Binary::Etcd => module.to_owned(),
+        Binary::Helm | Binary::Helm3 => format!("{module}/cmd/helm"),
+        Binary::KubeApiserver
+        | Binary::KubeControllerManager
+        | Binary::Kubectl
+        | Binary::KubeScheduler
+        | Binary::Kubelet
+        | Binary::KubeProxy
+        | Binary::Containerd
+        | Binary::ContainerdShim
+        | Binary::Ctr => format!("{module}/cmd/{}", binary.name()),
     }
 }
 
-/// The package that a program is built from.
-fn package(binary: Binary, module: &Module) -> String {
-    match binary {
-        Binary::Etcd => module.path.clone(),
-        Binary::Helm | Binary::Helm3 => format!("{}/cmd/helm", module.path),
-        _ => format!("{}/cmd/{}", module.path, binary.name()),
-    }
-}
-
-/// What Go calls a package's program: by the last part of its path that is not a major version.
+/// What Go calls a package's program: by the last part of its path that is no major version.
 fn program_name(package: &str) -> &str {
-    let is_version = |part: &str| {
-        part.strip_prefix('v').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-    };
+    let is_version = |part: &str| part.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
     package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
 }
 
+/// The programs' names, for people.
 fn names(binaries: &[Binary]) -> String {
     binaries.iter().map(|binary| binary.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads what `go build -v` says until it has ended, tells now and then how far it is, and returns what is no package's name.
-async fn follow(said: impl AsyncRead + Unpin, started: Instant) -> std::io::Result<String> {
-    let mut lines = BufReader::new(said).lines();
-    let (mut compiled, mut rest, mut next) = (0_usize, String::new(), PROGRESS_PAUSE);
-    while let Some(line) = lines.next_line().await? {
+/// Reads what `go build -v` says until it has ended, tells after each pause how far it is, and returns what names no package.
+async fn follow(
+    stderr: impl AsyncRead + Unpin,
+    started: Instant,
+    pause: Duration,
+) -> std::io::Result<String> {
+    let mut lines = BufReader::new(stderr).split(b'\n');
+    let (mut packages, mut rest) = (0_usize, String::new());
+    let mut pauses = interval_at((started + pause).into(), pause);
+    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let line = tokio::select! {
+            line = lines.next_segment() => line?,
+            _ = pauses.tick() => {
+                say(format_args!("    {packages} packages in {}", Took(started.elapsed())));
+                continue;
+            }
+        };
+        let Some(line) = line else { return Ok(rest) };
+        let line = String::from_utf8_lossy(&line);
         if is_package(&line) {
-            compiled += 1;
+            packages += 1;
         } else {
             rest.push_str(&line);
             rest.push('\n');
         }
-        if started.elapsed() >= next {
-            say(format_args!("    {compiled} packages compiled in {}", Took(started.elapsed())));
-            next += PROGRESS_PAUSE;
-        }
     }
-    Ok(rest)
 }
 
-/// Whether a line of Go's is the path of a package, and no `# PACKAGE` with the mistakes in it or `go: downloading ...`.
+/// Whether a line of Go's is a package's path, and not `# PACKAGE`, `go: downloading ...`, or of the trace of a panic.
 fn is_package(line: &str) -> bool {
-    !line.is_empty() && !line.contains([' ', ':', '\t'])
+    !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~/+-".contains(&byte))
 }
 
 impl Module {
@@ -350,6 +359,12 @@ impl Module {
         )
     }
 
+    /// Whether a program of its bundle is its own: etcd is the one beside Kubernetes.
+    fn builds(&self, binary: Binary) -> bool {
+        let is_etcd = self.path.starts_with("go.etcd.io/");
+        is_etcd == (binary == Binary::Etcd)
+    }
+
     /// The Go version that the module asks for.
     fn go_directive(&self) -> &str {
         self.go_mod.lines().find_map(|line| line.strip_prefix("go ")).unwrap_or("1.26").trim()
@@ -378,8 +393,9 @@ fn go(module: &Module) -> Command {
         .current_dir(&module.folder)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
-        // It compiles in many short processes, which had better not tidy up.
-        .env("GOGC", "400")
+        // It compiles in many short processes, which had better not tidy up before they need a gigabyte.
+        .env("GOGC", "off")
+        .env("GOMEMLIMIT", "1GiB")
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -405,7 +421,7 @@ async fn go_version(module: &Module) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&run.stdout).trim().to_owned())
 }
 
-/// How long a build takes with nothing in Go's caches, in this order: the first one compiles what others share.
+/// How long a build takes with nothing in Go's caches, if all are built: the API server compiles what others share.
 fn cold_build(binary: Binary) -> Duration {
     Duration::from_secs(match binary {
         Binary::KubeApiserver => 480,
@@ -483,12 +499,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_go_says_of_mistakes_is_kept_and_packages_are_not() -> anyhow::Result<()> {
-        let said = "k8s.io/klog/v2\ngo: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n";
-        assert_eq!(
-            follow(said.as_bytes(), Instant::now()).await?,
-            "go: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n"
-        );
+    async fn what_go_says_is_kept_but_for_the_names_of_packages() -> anyhow::Result<()> {
+        let kept = "go: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n\nmain.main()\n";
+        let said = format!("k8s.io/klog/v2\n{kept}runtime\n");
+        assert_eq!(follow(said.as_bytes(), Instant::now(), PROGRESS_PAUSE).await?, kept);
         Ok(())
     }
 
