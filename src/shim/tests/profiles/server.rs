@@ -97,7 +97,9 @@ impl Server {
         }
         let site = Site::new();
         let command = (self.command)(&site);
-        let mut running = Running::start(&site, flags, &command, |site| self.is_ready(site));
+        // Not each server comes to an end that has lost a request: Passenger's agent has been seen to wait for ever.
+        let flags = [&["--budget", "20s"], flags].concat();
+        let mut running = Running::start(&site, &flags, &command, |site| self.is_ready(site));
         thread::scope(|scope| {
             let held = scope.spawn(|| (self.ask)(&site, Page::Slow));
             site.until_begun();
