@@ -1,6 +1,7 @@
 //! What must hold for every Pod there can be, tried on generated ones.
 //!
-//! `FERMATA_CASES` sets how many Pods each property is tried on: 2,000 unless told, 1,000 by `make test`, 100,000 by `make soak`.
+//! `FERMATA_CASES` sets how many Pods each property is tried on: 2,000 unless told, 1,000 by `make test`, 100,000 by
+//! `make soak`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

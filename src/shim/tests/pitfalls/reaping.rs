@@ -3,11 +3,14 @@
 use std::{
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    shim::{PLACES, Place, SHIM, Shim, children, command, descendants, send, status, wait_for},
+    shim::{
+        PLACES, Place, SHIM, Shim, all_have_ended, children, command, descendants, in_time, send, status,
+        wait_for,
+    },
     stopping::lines,
 };
 
@@ -57,16 +60,24 @@ while True: signal.pause()";
 #[test]
 fn pitfall_30_a_daemon_that_the_program_left_ends_by_term_before_the_stop_is_over() {
     for place in PLACES {
-        // Whoever waited for all of it would be given up.
-        let shim = Shim::run(place, ["--budget", "2m", "--", "python3", "-c", DAEMON]);
-        shim.says("daemon up\n");
-        shim.says("program up\n");
-        shim.signal(15);
-        let (code, output, error) = shim.finish();
-        assert_eq!(code, 7);
-        assert!(output.ends_with("daemon ended\n"), "{output}");
-        assert!(error.contains("app exited with 7, 1 process left "), "{error}");
+        in_time(Duration::from_secs(2), || daemon_that_was_left(place));
     }
+}
+
+fn daemon_that_was_left(place: Place) -> Duration {
+    // Whoever waited for all of it would be given up.
+    let shim = Shim::run(place, ["--budget", "2m", "--", "python3", "-c", DAEMON]);
+    shim.says("daemon up\n");
+    shim.says("program up\n");
+    let began = Instant::now();
+    shim.signal(15);
+    let (code, output, error) = shim.finish();
+    let took = began.elapsed();
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    assert_eq!(code, 7);
+    assert!(output.ends_with("daemon ended\n"), "{output}");
+    assert!(error.contains("app exited with 7, 1 process left "), "{error}");
+    took
 }
 
 #[test]
@@ -84,11 +95,7 @@ while True: time.sleep(1)' & trap 'exit 8' TERM; while :; do sleep 0.01; done";
         shim.signal(15);
         let (code, output, error) = shim.finish();
         assert_eq!((code, output.as_str()), (8, "up\ntold\n"), "{error}");
-        for pid in below {
-            wait_for("all to be gone", || {
-                status(pid, "State").is_none_or(|state| state.starts_with('Z')).then_some(())
-            });
-        }
+        all_have_ended(&below);
         assert!(error.contains("1 process left "), "{error}");
     }
 }
@@ -206,11 +213,7 @@ fn pitfall_35_a_stranger_is_neither_signalled_nor_reaped() {
     let below = descendants(shim.pid());
     shim.signal(15);
     assert_eq!(shim.ends(), 137);
-    for pid in below {
-        wait_for("what is below to be gone", || {
-            status(pid, "State").is_none_or(|state| state.starts_with('Z')).then_some(())
-        });
-    }
+    all_have_ended(&below);
     assert_eq!(stranger.try_wait().unwrap(), None);
     stranger.kill().unwrap();
     stranger.wait().unwrap();
@@ -245,21 +248,29 @@ fn pitfall_36_inits_below_inits_pass_one_signal_once() {
 #[test]
 fn pitfall_37_the_end_of_the_program_cuts_the_drain() {
     for place in PLACES {
-        let script = "echo up; read line; exit 3";
-        let (reader, writer) = std::io::pipe().unwrap();
-        let words = ["--drain", "60s", "--stop-command", "echo", "stop", ";", "--", "sh", "-c", script];
-        let mut command = command(place, words);
-        command.stdin(reader);
-        let shim = Shim::start(&mut command, place);
-        drop(command);
-        shim.says("up");
-        shim.signal(15);
-        shim.logs("drain of 1m begins");
-        drop(writer);
-        let (code, output, error) = shim.finish();
-        assert_eq!((code, output.as_str()), (3, "up\n"), "no stop command for what has ended: {error}");
-        assert!(error.contains(" (the program ended), app exited with 3; exit 3"), "{error}");
+        in_time(Duration::from_secs(1), || program_that_ends_in_the_drain(place));
     }
+}
+
+fn program_that_ends_in_the_drain(place: Place) -> Duration {
+    let script = "echo up; read line; exit 3";
+    let (reader, writer) = std::io::pipe().unwrap();
+    let words = ["--drain", "60s", "--stop-command", "echo", "stop", ";", "--", "sh", "-c", script];
+    let mut command = command(place, words);
+    command.stdin(reader);
+    let shim = Shim::start(&mut command, place);
+    drop(command);
+    shim.says("up");
+    shim.signal(15);
+    shim.logs("drain of 1m begins");
+    let ended = Instant::now();
+    drop(writer);
+    let (code, output, error) = shim.finish();
+    let took = ended.elapsed();
+    assert_eq!((code, output.as_str()), (3, "up\n"), "no stop command for what has ended: {error}");
+    assert!(error.contains("drain over after "), "{error}");
+    assert!(error.contains(" (the program ended), app exited with 3; exit 3"), "{error}");
+    took
 }
 
 #[test]

@@ -178,6 +178,15 @@ pub(crate) fn command<W: AsRef<OsStr>>(place: Place, words: impl IntoIterator<It
     command
 }
 
+/// Waits until all of these are gone, or are waited for by nobody but their parent.
+pub(crate) fn all_have_ended(pids: &[i32]) {
+    for pid in pids {
+        wait_for("all to be gone", || {
+            status(*pid, "State").is_none_or(|state| state.starts_with('Z')).then_some(())
+        });
+    }
+}
+
 /// Asserts of one turn in five that it takes less than that: one may have waited for a processor, and a defect is late in each.
 pub(crate) fn in_time(bound: Duration, mut turn: impl FnMut() -> Duration) {
     let mut took = Vec::new();

@@ -169,7 +169,7 @@ impl Cache {
         if missing.is_empty() {
             return Ok(());
         }
-        let go = go_version(self.module(0)?).await?;
+        let go = go_version(self.modules.first().context("expected a bundle to have a module")?).await?;
         let minutes: u64 =
             missing.iter().map(|binary| cold_build(*binary).as_secs()).sum::<u64>().div_ceil(60);
         say(format_args!(
@@ -218,7 +218,7 @@ impl Cache {
             .spawn()
             .context("failed to run go")?;
         let stderr = build.stderr.take().context("expected go to have a standard error")?;
-        let said = follow(stderr, started, PROGRESS_PAUSE).await.context("failed to read what go says")?;
+        let said = follow(stderr, started).await.context("failed to read what go says")?;
         if !build.wait().await.context("failed to wait for go")?.success() {
             bail!(
                 "failed to build {names} {} in {}; Go said:\n{}",
@@ -234,10 +234,6 @@ impl Cache {
         }
         say(format_args!("  {names} done in {}", Took(started.elapsed())));
         Ok(())
-    }
-
-    fn module(&self, index: usize) -> anyhow::Result<&Module> {
-        self.modules.get(index).context("expected the bundle to have this module")
     }
 
     /// The lock lasts as long as the file is open, so a killed process leaves none behind.
@@ -302,15 +298,11 @@ fn names(binaries: &[Binary]) -> String {
     binaries.iter().map(|binary| binary.name()).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads what `go build -v` says until it has ended, tells after each pause how far it is, and returns what names no package.
-async fn follow(
-    stderr: impl AsyncRead + Unpin,
-    started: Instant,
-    pause: Duration,
-) -> std::io::Result<String> {
+/// Reads what `go build -v` says until it has ended, tells each minute how far it is, and returns what names no package.
+async fn follow(stderr: impl AsyncRead + Unpin, started: Instant) -> std::io::Result<String> {
     let mut lines = BufReader::new(stderr).split(b'\n');
     let (mut packages, mut rest) = (0_usize, String::new());
-    let mut pauses = interval_at((started + pause).into(), pause);
+    let mut pauses = interval_at((started + PROGRESS_PAUSE).into(), PROGRESS_PAUSE);
     pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let line = tokio::select! {
@@ -514,7 +506,7 @@ mod tests {
     async fn what_go_says_is_kept_but_for_the_names_of_packages() -> anyhow::Result<()> {
         let kept = "go: downloading k8s.io/api v0.37.2\n# k8s.io/api/core/v1\n./types.go:7:1: mistake\n\nmain.main()\n";
         let said = format!("k8s.io/klog/v2\n{kept}runtime\n");
-        assert_eq!(follow(said.as_bytes(), Instant::now(), PROGRESS_PAUSE).await?, kept);
+        assert_eq!(follow(said.as_bytes(), Instant::now()).await?, kept);
         Ok(())
     }
 
