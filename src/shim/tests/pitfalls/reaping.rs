@@ -40,7 +40,7 @@ fn kilobytes(pid: i32) -> u64 {
 }
 
 /// A daemon, as Passenger starts nginx: out of the program's group and session, and a child of the init's.
-const DAEMON: &str = "import os, signal, sys, time
+const DAEMON: &str = "import os, signal, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
@@ -50,12 +50,12 @@ if os.fork() == 0:
             os._exit(0)
         signal.signal(15, end)
         os.write(1, b'daemon up\\n')
-        while True: signal.pause()
+        while True: time.sleep(0.01)
     os._exit(0)
 signal.signal(15, lambda *_: os._exit(7))
 os.wait()
 os.write(1, b'program up\\n')
-while True: signal.pause()";
+while True: time.sleep(0.01)";
 
 #[test]
 fn pitfall_30_a_daemon_that_the_program_left_ends_by_term_before_the_stop_is_over() {
@@ -277,7 +277,7 @@ fn program_that_ends_in_the_drain(place: Place) -> Duration {
 fn pitfall_38_without_a_process_for_the_stop_command_the_signal_is_delivered() {
     // A user of nobody else's, who may have two processes: the shim and its program.
     let script = "ulimit -u 2; exec setpriv --reuid 64998 --clear-groups \"$0\" run --stop-command true ';' -- python3 -c \"$1\"";
-    let program = "import os, signal; signal.signal(15, lambda *_: os._exit(6)); os.write(1, b'up\\n')\nwhile True: signal.pause()";
+    let program = "import os, signal, time; signal.signal(15, lambda *_: os._exit(6)); os.write(1, b'up\\n')\nwhile True: time.sleep(0.01)";
     let folder = tempfile::Builder::new()
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .tempdir()

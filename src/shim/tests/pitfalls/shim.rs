@@ -131,12 +131,25 @@ impl Shim {
             }
             assert!(
                 Instant::now() < deadline,
-                "the shim does not end\noutput: {}\nerror: {}",
+                "the shim does not end\noutput: {}\nerror: {}\nprocesses:\n{}",
                 self.output(),
-                self.error()
+                self.error(),
+                self.processes()
             );
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// What the processes are at, a line for each.
+    fn processes(&self) -> String {
+        let started = i32::try_from(self.child.id()).unwrap();
+        let line = |pid: i32| {
+            let fields = ["State", "SigPnd", "ShdPnd", "SigBlk", "SigCgt"]
+                .map(|field| status(pid, field).unwrap_or_default());
+            let call = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+            format!("{pid} {} {}, {}\n", comm(pid).unwrap_or_default(), fields.join(" "), call.trim())
+        };
+        [started].into_iter().chain(descendants(started)).map(line).collect()
     }
 
     /// Waits for the end and for all that was said, and returns exit code, output and error.
