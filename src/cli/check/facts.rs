@@ -167,8 +167,6 @@ pub(super) struct Replica {
 pub(super) struct OptedIn {
     /// Their metadata, by name.
     pub(super) namespaces: Vec<ObjectMeta>,
-    /// Whether there are more than were listed.
-    pub(super) truncated: bool,
 }
 
 impl OptedIn {
@@ -267,8 +265,8 @@ pub(super) struct Coverage {
     pub(super) looked_at: usize,
     /// Those without it, by Namespace.
     pub(super) missed: Vec<Missed>,
-    /// Whether there are more Pods or Namespaces than were looked at.
-    pub(super) truncated: bool,
+    /// The Namespaces for which there was no time.
+    pub(super) unseen: Vec<String>,
     /// What could not be listed.
     pub(super) gaps: Vec<(String, Gap)>,
 }

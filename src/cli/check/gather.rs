@@ -157,12 +157,12 @@ async fn registrations(client: &Client, namespace: Option<&str>) -> Fact<Registr
 async fn opted_in(client: &Client) -> Fact<OptedIn> {
     let api: Api<Namespace> = Api::all(client.clone());
     let label = format!("{}={}", opt_in::LABEL, opt_in::ENABLED);
-    let params = ListParams::default().labels(&label).limit(PAGE);
+    // All of them, as the replicas watch them: whoever is left out here would be well unseen.
+    let params = ListParams::default().labels(&label);
     let found = ask("list namespaces", api.list_metadata(&params)).await?;
-    let truncated = found.metadata.continue_.is_some_and(|token| !token.is_empty());
     let mut namespaces: Vec<_> = found.items.into_iter().map(|namespace| namespace.metadata).collect();
     namespaces.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(OptedIn { namespaces, truncated })
+    Ok(OptedIn { namespaces })
 }
 
 /// Lists objects of one Namespace.

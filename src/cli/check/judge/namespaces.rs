@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fermata_core::opt_in::{ENABLED, LABEL};
+use fermata_core::{
+    annotation::STATUS,
+    opt_in::{ENABLED, LABEL},
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{count, few};
@@ -45,8 +48,7 @@ pub(super) fn judge(facts: &Facts) -> [Finding; 2] {
         };
         return [Finding::warning(Check::NamespacesOptedIn, message, way_out), nobody];
     }
-    let more = if opted_in.truncated { "at least " } else { "" };
-    let mut message = format!("{more}{} ({})", names.len(), few(names.iter().copied()));
+    let mut message = format!("{} ({})", names.len(), few(names.iter().copied()));
     if !left_out.is_empty() {
         let all = few(left_out.iter().map(|(name, _)| *name));
         message = format!("{message}; the registered namespaceSelector leaves out {all}");
@@ -79,12 +81,24 @@ fn covered(facts: &Facts, coverage: Option<&Coverage>) -> Finding {
         Some((_, gap)) if coverage.gaps.len() == 1 => format!("; {gap}"),
         Some((_, gap)) => format!("; {gap}, and {} more", coverage.gaps.len() - 1),
     };
-    let bound = if coverage.truncated { " that were looked at; there are more" } else { "" };
+    let unseen = match coverage.unseen.as_slice() {
+        [] => String::new(),
+        unseen => format!(
+            "; there was no time for those of {} ({})",
+            count(unseen.len(), "Namespace"),
+            few(unseen.iter().map(String::as_str))
+        ),
+    };
     if coverage.missed.is_empty() {
         if let ([(_, gap), ..], 0) = (coverage.gaps.as_slice(), coverage.looked_at) {
             return Finding::unknown(CHECK, gap);
         }
-        return Finding::ok(CHECK, format!("{}{bound}{gaps}", count(coverage.looked_at, "Pod")));
+        let message = format!("{}{unseen}{gaps}", count(coverage.looked_at, "Pod"));
+        return match coverage.unseen.first() {
+            None => Finding::ok(CHECK, message),
+            // Who hears nothing believes that all are covered.
+            Some(namespace) => Finding::warning(CHECK, message, by_hand(namespace)),
+        };
     }
     let namespaces: BTreeSet<_> = coverage.missed.iter().map(|missed| missed.namespace.as_str()).collect();
     let example = &coverage.missed[0];
@@ -98,7 +112,7 @@ fn covered(facts: &Facts, coverage: Option<&Coverage>) -> Finding {
         format!(", or left out by a matchCondition ({})", few(conditions))
     };
     let message = format!(
-        "{} of {}{bound} without, such as {}/{}, in {}: created while no webhook answered, or before the label{spared}{gaps}",
+        "{} of {} without, such as {}/{}, in {}: created while no webhook answered, or before the label{spared}{unseen}{gaps}",
         coverage.missed.len(),
         count(coverage.looked_at, "Pod"),
         example.namespace,
@@ -106,6 +120,15 @@ fn covered(facts: &Facts, coverage: Option<&Coverage>) -> Finding {
         few(namespaces)
     );
     Finding::warning(CHECK, message, restart(&coverage.missed))
+}
+
+/// How somebody looks at one Namespace.
+fn by_hand(namespace: &str) -> String {
+    // A dot within a key is written so in a JSONPath.
+    let status = STATUS.replace('.', "\\.");
+    format!(
+        "look again when the API server is less busy, or at one Namespace after the other:\nkubectl -n {namespace} get pods -o 'custom-columns=POD:.metadata.name,STATUS:.metadata.annotations.{status}'"
+    )
 }
 
 /// How the Pods are made anew.

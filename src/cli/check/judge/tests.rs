@@ -113,7 +113,6 @@ pub(super) fn facts() -> Facts {
         secret: None,
         opted_in: Ok(OptedIn {
             namespaces: vec![namespace("shop", &json!({})), namespace("kube-system", &json!({}))],
-            truncated: false,
         }),
         probe: admitted(patched(), &[]),
         is_probe_asked_for: false,
@@ -322,7 +321,7 @@ fn labels_on_namespaces_that_are_never_touched_count_for_nothing() {
     let finding = find(&facts(), Check::NamespacesOptedIn);
     assert_eq!((finding.state, finding.message.as_str()), (State::Ok, "1 (shop)"));
     let namespaces = vec![namespace("fermata", &json!({}))];
-    let facts = Facts { opted_in: Ok(OptedIn { namespaces, truncated: false }), ..facts() };
+    let facts = Facts { opted_in: Ok(OptedIn { namespaces }), ..facts() };
     let finding = find(&facts, Check::NamespacesOptedIn);
     assert!(finding.state == State::Warning && finding.message.contains("never touched"), "{finding:?}");
 }

@@ -208,7 +208,7 @@ const DAMAGE: &[(Check, State, Damage)] = &[
     (Check::NamespacesOptedIn, State::Warning, |facts| facts.opted_in = Ok(OptedIn::default())),
     (Check::NamespacesOptedIn, State::Warning, |facts| {
         let namespaces = vec![namespace("kube-system", &json!({}))];
-        facts.opted_in = Ok(OptedIn { namespaces, truncated: false });
+        facts.opted_in = Ok(OptedIn { namespaces });
     }),
     (Check::NamespacesOptedIn, State::Warning, |facts| {
         change(facts, |webhook| webhook["namespaceSelector"]["matchLabels"]["team"] = "a".into());
@@ -237,6 +237,10 @@ const DAMAGE: &[(Check, State, Damage)] = &[
     (Check::PodsCovered, State::Warning, |facts| {
         let missed = Missed { namespace: "shop".into(), pod: "bare".into(), workload: None };
         facts.coverage = Some(Coverage { looked_at: 1, missed: vec![missed], ..Coverage::default() });
+    }),
+    (Check::PodsCovered, State::Warning, |facts| {
+        facts.coverage =
+            Some(Coverage { looked_at: 30_000, unseen: vec!["shop".into(), "yard".into()], ..Coverage::default() });
     }),
     (Check::PodsCovered, State::Failed, |facts| {
         let gaps = vec![("shop".into(), Gap::NoAnswer("list pods: nothing within 4 s".into()))];

@@ -126,7 +126,7 @@ fn namespaces_that_are_left_out_are_told() {
 
     let namespaces =
         vec![namespace("cart", &json!({ "team": "a" })), namespace("shop", &json!({ "team": "b" }))];
-    facts.opted_in = Ok(OptedIn { namespaces, truncated: false });
+    facts.opted_in = Ok(OptedIn { namespaces });
     let finding = find(&facts, Check::NamespacesOptedIn);
     assert_eq!(
         (finding.state, finding.message.as_str()),
