@@ -40,27 +40,27 @@ fn the_ending_is_drawn_to_scale() {
     let ran = explain(&format!("{POD}---\n{JOB}"), &[]);
     let expected = "\
 Pod/web in default  pod.yaml:1:1
-  deleted   0s      5s       10s     15s     20s     25s      30s     35s    40s
-            ┼───────┼────────┼───────┼───────┼───────┼────────┼───────┼───────┼
+  deleted   0s     5s    10s    15s   20s    25s    30s   35s    40s   45s   50s
+            ┼──────┼─────┼──────┼─────┼──────┼──────┼─────┼──────┼─────┼──────┼
   app
-    before  ▼!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!!░░░░░░░░░░░░░░░░░✕
-    after   █████████████████████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
+    before  ▼!!!!!!!!!!!!!!!!!!!!!!!!!░░░░░░░░░░░░░░✕
+    after   ██████████████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
     a drain of 20s (pod annotation)
   log
-    before  █████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
-    after   █████████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
+    before  █████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░✕
+    after   █████████████▼░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░░✕
     its own sleep of 10s is enough for a drain of 5s (container annotation)
   own
-    before  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒✕
+    before  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒✕
     after   ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒✕
     own-pre-stop: it has a preStop hook of its own, which stays as it is
   proxy (native sidecar)
-    before  █████████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄✕
-    after   █████████████████████████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄✕
+    before  █████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄✕
+    after   ██████████████████████████▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄▄✕
     native-sidecar: it gets its stop signal only after the regular containers
       have ended
 
-  grace period 30s -> 40s: the drain of container app (pod annotation)
+  grace period 30s -> 50s: the drain of container app (pod annotation)
   warning: container own: no drain (own-pre-stop): its httpGet preStop hook
     stays as it is; set fermata.dev/shim to hook to run it after a drain of 20s
 

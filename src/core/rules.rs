@@ -64,7 +64,7 @@ fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     let ceiling = grace::ceiling(before, settings);
     let delivery = deliver::Delivery::of(pod, settings);
     plan.containers = drain::containers(pod, settings, &resolved, ceiling, &delivery);
-    plan.grace = grace::settle(before, ceiling, &plan.containers, &mut plan.warnings);
+    plan.grace = grace::settle(pod, before, ceiling, &plan.containers, &mut plan.warnings);
     wrap::containers(pod, settings, &resolved, &delivery, &plan.grace, &mut plan.containers);
     drain::steps(pod, &plan.containers, &mut plan.steps);
     wrap::steps(pod, &plan.containers, &mut plan.steps);

@@ -1,16 +1,17 @@
 //! The grace period that a Pod needs for its drains.
 //!
 //! Kubernetes counts the grace period from the deletion, hooks included, so a drain takes its time from the
-//! app. The rule gives it back: the Pod's longest drain may have become longer, and the grace period grows by
-//! just that. It is the longest that counts, and not each container's own, because a container that another
-//! webhook adds in the same admission would otherwise be paid for twice.
+//! app. The rule gives it back: the longest drain may have become longer, and the grace period grows by just that.
+//! It is the longest that counts, and not each container's own, because a container that another webhook adds in
+//! the same admission would otherwise be paid for twice. A command that sleeps and stays as it is was never a drain
+//! of ours, and nothing was paid for it: whatever it takes, its neighbours keep their own time.
 
 use fermata_stop_plan::Drain;
 
 use super::regular;
 use crate::{
     plan::{Action, ContainerPlan, DEFAULT_GRACE_PERIOD, GraceNeed, GracePlan, GraceReason, Outcome, Step},
-    pod::{Pod, Presence},
+    pod::{Hook, Pod, Presence},
     settings::{Layer, Settings},
     warning::{AUTOSCALER_PATIENCE, Warning},
 };
@@ -36,12 +37,13 @@ pub(super) fn ceiling(before: i64, settings: &Settings<'_>) -> Option<i64> {
 
 /// The grace period that the containers' drains need, under the ceiling.
 pub(super) fn settle<'a>(
+    pod: &Pod<'_>,
     before: i64,
     ceiling: Option<i64>,
     containers: &[ContainerPlan<'a>],
     warnings: &mut Vec<Warning>,
 ) -> GracePlan<'a> {
-    let mut plan = needed(before, containers);
+    let mut plan = needed(before, longest_before(pod, before, containers), containers);
     if let Some(limit) = ceiling.filter(|&ceiling| plan.after > ceiling) {
         warnings.push(Warning::GraceLimited { needed: plan.after, limit });
         plan.after = limit;
@@ -54,7 +56,19 @@ pub(super) fn settle<'a>(
     plan
 }
 
-fn needed<'a>(before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
+/// The longest drain that the grace period is long enough for already. Unit: seconds.
+fn longest_before(pod: &Pod<'_>, before: i64, containers: &[ContainerPlan<'_>]) -> i64 {
+    let drains = pod.containers().zip(regular(containers)).filter_map(|(container, planned)| {
+        let hook = container.pre_stop();
+        let may_be_ours = matches!(hook, Hook::Sleep(_)) || hook.as_shim().is_some();
+        let changes = matches!(planned.outcome, Outcome::Added(_) | Outcome::Raised(_));
+        // A hook that sleeps for longer than the grace period is cut off with it, and often meant to be.
+        (may_be_ours || changes).then(|| planned.drain_before.map_or(0, i64::from).min(before))
+    });
+    drains.max().unwrap_or(0)
+}
+
+fn needed<'a>(before: i64, longest_before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
     let mut plan = GracePlan { before, after: before, raised_by: None };
     let mut raise = |to: i64, container: &ContainerPlan<'a>, need: GraceNeed, layer: Option<Layer>| {
         if to > plan.after {
@@ -63,10 +77,6 @@ fn needed<'a>(before: i64, containers: &[ContainerPlan<'a>]) -> GracePlan<'a> {
             plan.raised_by = Some(GraceReason { container: container.name, need, layer });
         }
     };
-    // A hook that sleeps for longer than the grace period is cut off with it, and often meant to be.
-    let drain_before =
-        |container: &ContainerPlan<'_>| container.drain_before.map_or(0, i64::from).min(before);
-    let longest_before = regular(containers).map(drain_before).max().unwrap_or(0);
     let own_time = before.saturating_sub(longest_before).max(LEAST_OWN_TIME);
     for container in regular(containers) {
         let layer = container.drain_asked.map(|asked| asked.layer);
