@@ -5,6 +5,7 @@
 
 mod document;
 pub mod live;
+mod reference;
 
 use std::{
     fs::File,
@@ -181,7 +182,15 @@ mod tests {
             ),
             (
                 "shimImage: a b",
-                "line 1, column 12: shimImage: \"a b\" is no image; use a reference such as registry.example.com/fermata-shim:0.1.0",
+                "line 1, column 12: shimImage: \"a b\" is no image; use a reference such as registry.example.com/fermata-shim:0.1.0, in small letters but for the tag",
+            ),
+            (
+                "shimImage: ghcr.io/Acme/fermata-shim:1",
+                "line 1, column 12: shimImage: \"ghcr.io/Acme/fermata-shim:1\" is no image; use a reference such as registry.example.com/fermata-shim:0.1.0, in small letters but for the tag",
+            ),
+            (
+                "images: { nginx: { stopSignal: SIGNOPE } }",
+                "line 1, column 32: images.nginx.stopSignal: \"SIGNOPE\" is not the name of a signal; use one such as QUIT or SIGUSR1",
             ),
             (
                 "images: { nginx: nginx }",
@@ -193,7 +202,7 @@ mod tests {
             ),
             (
                 "images: { nginx: {} }",
-                "line 1, column 11: images.nginx says nothing; give it an entrypoint, a cmd, or both, as lists of words",
+                "line 1, column 11: images.nginx says nothing; give it an entrypoint or a cmd, as lists of words, or a stopSignal",
             ),
             (
                 "images: { nginx: { cmds: [a] } }",

@@ -174,7 +174,11 @@ proptest! {
         containers.push(added);
         let twice = patched(&again, &case);
         for index in 0..position {
-            prop_assert_eq!(&once["spec"]["containers"][index], &twice["spec"]["containers"][index]);
+            // The shim in it may be told of more time.
+            let [mut before, mut after] = [&once, &twice].map(|pod| pod["spec"]["containers"][index].clone());
+            prop_assert_eq!(delivery::without_budget(&before), delivery::without_budget(&after));
+            (before["command"], after["command"]) = (Value::Null, Value::Null);
+            prop_assert_eq!(before, after);
         }
         prop_assert_eq!(operations(&twice, &case), json!([]));
     }

@@ -11,9 +11,11 @@ use fermata_core::{
     settings::{ClusterSettings, ImageConfig, Images, LayerValues, Limits, OnInvalid},
     suggest::nearest,
 };
-use fermata_stop_plan::{ParseSecondsError, Seconds};
+use fermata_stop_plan::{ParseSecondsError, Seconds, Signal};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
+
+use super::reference::is_reference;
 
 /// What is wrong with the document, and where.
 #[derive(Debug, thiserror::Error)]
@@ -106,14 +108,21 @@ fn words(node: &Spanned<Node>, setting: &str) -> Result<Vec<String>, DocumentErr
     items.iter().map(|item| Ok(scalar(item, setting)?.to_owned())).collect()
 }
 
+/// A signal, by name or number.
+fn signal(node: &Spanned<Node>, setting: &str) -> Result<Signal, DocumentError> {
+    let text = scalar(node, setting)?;
+    text.parse().map_err(|error| {
+        let message = format!("{setting}: {text:?} {error}; use one such as QUIT or SIGUSR1");
+        DocumentError::new(node.referenced, message)
+    })
+}
+
 /// An image's reference: what no runtime could pull would stop every Pod that gets the shim.
 fn image<'a>(node: &'a Spanned<Node>, setting: &str) -> Result<&'a str, DocumentError> {
     let text = scalar(node, setting)?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@[]".contains(&byte);
-    let ends = |text: &str| text.ends_with(['/', ':', '@']) || text.starts_with(['/', ':', '@', '.', '-']);
-    if text.is_empty() || ends(text) || !text.bytes().all(plain) {
+    if !is_reference(text) {
         let message = format!(
-            "{setting}: {text:?} is no image; use a reference such as registry.example.com/fermata-shim:0.1.0"
+            "{setting}: {text:?} is no image; use a reference such as registry.example.com/fermata-shim:0.1.0, in small letters but for the tag"
         );
         return Err(DocumentError::new(node.referenced, message));
     }
@@ -130,12 +139,17 @@ fn images(node: &Spanned<Node>) -> Result<Images, DocumentError> {
             match key.value.as_str() {
                 "entrypoint" => config.entrypoint = words(value, &setting)?,
                 "cmd" => config.cmd = words(value, &setting)?,
-                _ => return Err(unknown(key, &format!("images.{}.", name.value), &["entrypoint", "cmd"])),
+                "stopSignal" => config.stop_signal = Some(signal(value, &setting)?),
+                _ => {
+                    let known = ["entrypoint", "cmd", "stopSignal"];
+                    return Err(unknown(key, &format!("images.{}.", name.value), &known));
+                }
             }
         }
-        if config.entrypoint.is_empty() && config.cmd.is_empty() {
-            let message =
-                format!("{setting} says nothing; give it an entrypoint, a cmd, or both, as lists of words");
+        if config == ImageConfig::default() {
+            let message = format!(
+                "{setting} says nothing; give it an entrypoint or a cmd, as lists of words, or a stopSignal"
+            );
             return Err(DocumentError::new(name.referenced, message));
         }
         if !images.insert(&name.value, config) {

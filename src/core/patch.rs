@@ -90,7 +90,9 @@ pub enum Value<'a> {
         /// The user to run as.
         run_as_user: Option<i64>,
     },
-    /// The value of an annotation.
+    /// The resources of a container, as JSON.
+    Resources(Cow<'a, str>),
+    /// The value of an annotation, or a word of a command.
     Text(Cow<'a, str>),
 }
 
@@ -111,6 +113,7 @@ impl Value<'_> {
             Self::ShimContainer { image, resources, run_as_user } => {
                 Value::ShimContainer { image: text(image), resources: resources.map(text), run_as_user }
             }
+            Self::Resources(resources) => Value::Resources(text(resources)),
             Self::Text(value) => Value::Text(text(value)),
         }
     }
@@ -122,6 +125,10 @@ impl Serialize for Value<'_> {
             Self::Seconds(seconds) => serializer.serialize_i64(*seconds),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Words(words) => words.serialize(serializer),
+            // It was JSON when it was taken from the Pod.
+            Self::Resources(json) => {
+                serde_json::from_str::<&serde_json::value::RawValue>(json).ok().serialize(serializer)
+            }
             Self::Sleep(drain) => member(serializer, "sleep", &Sleep { seconds: drain.get() }),
             Self::Exec(words) => member(serializer, "exec", &Exec { command: words }),
             Self::Member(name, value) => member(serializer, name, value),
@@ -242,6 +249,10 @@ fn operation(action: &Action) -> Operation<'_> {
         Action::WrapEntrypoint { container: index, present, command } => {
             put(*present, container(*index).member("command"), Value::Words(command.into()))
         }
+        Action::SetBudget { container: index, word, budget } => Operation::Replace {
+            path: container(*index).member("command").element(*word),
+            value: Value::Text(budget.to_string().into()),
+        },
         Action::MountShim { container: index, present } => {
             append(container(*index).member("volumeMounts"), *present, Value::ShimMount)
         }
@@ -259,6 +270,11 @@ fn operation(action: &Action) -> Operation<'_> {
                 Operation::Add { path: list, value: Value::Element(Box::new(value)) }
             }
         }
+        // An `add` overwrites as well.
+        Action::SetShimResources { container, resources } => Operation::Add {
+            path: spec().member("initContainers").element(*container).member("resources"),
+            value: Value::Resources((&**resources).into()),
+        },
         Action::RaiseGracePeriod { present, to } => {
             put(*present, spec().member("terminationGracePeriodSeconds"), Value::Seconds(*to))
         }

@@ -267,6 +267,15 @@ pub enum Action {
         /// All words of the new command.
         command: Vec<String>,
     },
+    /// Give the shim that runs a container's entrypoint the time that the stop may take now.
+    SetBudget {
+        /// The container's position in `containers`.
+        container: usize,
+        /// The position of the time in its `command`.
+        word: usize,
+        /// How long.
+        budget: Seconds,
+    },
     /// Mount the folder with the shim in a container.
     MountShim {
         /// Its position in `containers`.
@@ -289,6 +298,13 @@ pub enum Action {
         resources: Option<Box<str>>,
         /// The user to run as, where the Pod would make it root.
         run_as_user: Option<i64>,
+    },
+    /// Give the init container that brings the shim other resources.
+    SetShimResources {
+        /// Its position in `initContainers`.
+        container: usize,
+        /// Its resources, as JSON.
+        resources: Box<str>,
     },
     /// Raise `terminationGracePeriodSeconds`.
     RaiseGracePeriod {

@@ -67,7 +67,7 @@ fn apply<'a>(pod: &'a Pod<'a>, settings: &Settings<'a>) -> Plan<'a> {
     plan.grace = grace::settle(pod, before, ceiling, &plan.containers, &mut plan.warnings);
     wrap::containers(pod, settings, &resolved, &delivery, &plan.grace, &mut plan.containers);
     drain::steps(pod, &plan.containers, &mut plan.steps);
-    wrap::steps(pod, &plan.containers, &mut plan.steps);
+    wrap::steps(pod, &plan.containers, &plan.grace, &mut plan.steps);
     deliver::steps(pod, &delivery, &plan.containers, &mut plan.steps);
     grace::steps(pod, &plan.grace, &mut plan.steps);
     drain::warnings(pod, &plan.containers, plan.grace.after, &mut plan.warnings);

@@ -87,7 +87,7 @@ pub enum ContainerSkip {
     OwnPreStop,
     /// The API server has no native sleep (below 1.30).
     NeedsShim,
-    /// The operator's ceiling on grace periods leaves no second for it.
+    /// The operator's ceilings leave no second for it.
     NoRoom,
 }
 
@@ -134,7 +134,7 @@ impl ContainerSkip {
             Self::NeedsShim => {
                 "the API server is older than 1.30 and has no native sleep; the shim could (fermata.dev/shim: hook)"
             }
-            Self::NoRoom => "the operator's limits.maxGracePeriod leaves no second for a drain",
+            Self::NoRoom => "the operator's limits leave no second for a drain",
         }
     }
 }

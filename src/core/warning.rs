@@ -254,7 +254,7 @@ impl fmt::Display for Warning {
             }
             Self::NoRoom { container } => write!(
                 f,
-                "container {}: no drain ({}): the operator's limits.maxGracePeriod leaves no second for it",
+                "container {}: no drain ({}): the operator's limits leave no second for it",
                 short_name(container),
                 ContainerSkip::NoRoom,
             ),

@@ -75,7 +75,14 @@ pub(crate) fn program() -> impl Strategy<Value = (&'static str, Option<Value>, O
 
 /// What the operator knows of images.
 pub(crate) fn images() -> impl Strategy<Value = Images> {
-    let config = || (words(), words()).prop_map(|(entrypoint, cmd)| ImageConfig { entrypoint, cmd });
+    let signal = || option::of(select(&["TERM", "QUIT", "USR1", "RTMIN+3"][..]));
+    let config = || {
+        (words(), words(), signal()).prop_map(|(entrypoint, cmd, signal)| ImageConfig {
+            entrypoint,
+            cmd,
+            stop_signal: signal.map(|signal| signal.parse().unwrap()),
+        })
+    };
     collection::vec((select(&["nginx", "example.com/app", "example.com/args-only"][..]), config()), 0..3)
         .prop_map(|entries| {
             let mut images = Images::default();

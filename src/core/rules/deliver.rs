@@ -109,8 +109,17 @@ pub(super) fn steps(
             }
         }
     }
-    let (Some(layer), Delivery::Image(image)) = (asked_by, delivery) else { return };
     let resources = pod.containers().next().and_then(|first| first.resources().to_json());
+    if matches!(delivery, Delivery::Delivered)
+        && let Some(resources) = resources.as_deref()
+        && let Some((index, init)) = pod.init_containers().enumerate().find(|(_, init)| init.name() == NAME)
+        && init.resources().to_json().is_none_or(|given| given.get() != resources.get())
+    {
+        // Who sets or changes them in the same admission looks at what the Pod's author wrote.
+        let action = Action::SetShimResources { container: index, resources: resources.get().into() };
+        steps.push(Step { action, layer: None });
+    }
+    let (Some(layer), Delivery::Image(image)) = (asked_by, delivery) else { return };
     let actions = [
         Action::AddShimVolume { present: pod.volumes().is_some() },
         Action::AddShimContainer {

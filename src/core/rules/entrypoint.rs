@@ -63,7 +63,7 @@ pub(super) fn find<'c>(
             return Err(ShimSkip::EntrypointUnknown);
         }
         entrypoint.words().iter().map(|word| Cow::Owned(escaped(&word.to_string_lossy()))).collect()
-    } else if let Some(config) = images.find(container.image()) {
+    } else if let Some(config) = images.find(container.image()).filter(|config| config.has_entrypoint()) {
         let cmd = if container.args().len() == 0 { config.cmd.as_slice() } else { &[] };
         config.entrypoint.iter().chain(cmd).map(|word| Cow::Owned(escaped(word))).collect()
     } else {
@@ -72,8 +72,9 @@ pub(super) fn find<'c>(
     if words.is_empty() && container.args().len() == 0 {
         return Err(ShimSkip::EntrypointUnknown);
     }
+    // Behind its own words, too: a webhook that brings secrets puts a program of its own in front.
     let all = || words.iter().map(|word| &**word).chain(container.args());
-    if all().next().is_some_and(shim::is_program) && all().nth(1) == Some("run") {
+    if all().zip(all().skip(1)).any(|(program, verb)| shim::is_program(program) && verb == "run") {
         return Ok(Found::Wrapped);
     }
     let (taken, init) = own_init(&words, container.args().next());
@@ -81,7 +82,7 @@ pub(super) fn find<'c>(
     if program.clone().next().is_some_and(insists_on_pid_1) {
         return Err(ShimSkip::NeedsPid1);
     }
-    let is_shell = program.next().is_some_and(is_shell) && program.next().is_some_and(is_script_flag);
+    let is_shell = is_shell_with_script(&mut program);
     drop(program);
     let words = words.into_iter().skip(taken).collect();
     Ok(Found::Entrypoint(Entrypoint { words, init, is_shell }))
@@ -106,14 +107,39 @@ fn insists_on_pid_1(program: &str) -> bool {
         )
 }
 
-fn is_shell(program: &str) -> bool {
-    matches!(name(program), "sh" | "ash" | "bash" | "dash" | "ksh" | "zsh")
-}
-
-/// `-c`, alone or among other letters.
-fn is_script_flag(flag: &str) -> bool {
-    flag.strip_prefix('-')
-        .is_some_and(|letters| letters.bytes().all(|c| c.is_ascii_lowercase()) && letters.contains('c'))
+/// Whether a command line is a shell with a script on it: `sh -c`, and what people write before and between the two.
+fn is_shell_with_script<'w>(words: &mut impl Iterator<Item = &'w str>) -> bool {
+    let Some(mut program) = words.next() else { return false };
+    if name(program) == "env" {
+        // Which options have a value of their own, only env knows.
+        match words.find(|word| !word.contains('=')) {
+            Some(word) if !word.starts_with('-') => program = word,
+            _ => return false,
+        }
+    }
+    if name(program) == "busybox" {
+        program = words.next().unwrap_or_default();
+    }
+    if !matches!(name(program), "sh" | "ash" | "bash" | "dash" | "ksh" | "zsh") {
+        return false;
+    }
+    while let Some(word) = words.next() {
+        if matches!(word, "--rcfile" | "--init-file") {
+            words.next();
+        } else if let Some(letters) = word.strip_prefix(['-', '+']).filter(|word| !word.starts_with('-')) {
+            if word.starts_with('-') && letters.contains('c') {
+                return true;
+            }
+            // Its value is the next word, such as `pipefail`.
+            if letters.ends_with(['o', 'O']) {
+                words.next();
+            }
+        } else if !word.starts_with("--") || word == "--" {
+            // The name of a script, which may pass signals on.
+            return false;
+        }
+    }
+    false
 }
 
 /// How many words an init takes at the front whose place the shim can take, and what they say.
@@ -184,7 +210,7 @@ mod tests {
 
     use fermata_stop_plan::Scope;
 
-    use super::{insists_on_pid_1, is_script_flag, own_init};
+    use super::{insists_on_pid_1, is_shell_with_script, own_init};
 
     fn taken(words: &[&'static str], first_arg: Option<&str>) -> (usize, Option<Scope>, String) {
         let words: Vec<_> = words.iter().copied().map(Cow::Borrowed).collect();
@@ -239,11 +265,36 @@ mod tests {
         for program in ["/app/init", "init.sh", "tini", "/usr/local/bin/docker-entrypoint.sh"] {
             assert!(!insists_on_pid_1(program), "{program}");
         }
-        assert!(
-            is_script_flag("-c")
-                && is_script_flag("-ec")
-                && !is_script_flag("-e")
-                && !is_script_flag("--norc")
-        );
+    }
+
+    #[test]
+    fn a_shell_with_a_script_is_known_whatever_stands_between() {
+        for words in [
+            "sh -c x",
+            "/bin/bash -ec x",
+            "bash -eo pipefail -c x",
+            "bash -o pipefail -o errexit -c x",
+            "sh -e -u -c x",
+            "bash --login -c x",
+            "bash --norc --rcfile x -c x",
+            "bash +x -c x",
+            "env bash -c x",
+            "/usr/bin/env HOME=/ sh -c x",
+            "busybox sh -c x",
+        ] {
+            assert!(is_shell_with_script(&mut words.split(' ')), "{words}");
+        }
+        for words in [
+            "sh",
+            "bash /start.sh",
+            "bash /start.sh -c x",
+            "sh -- -c",
+            "bash -o cork x",
+            "bash --norc",
+            "nginx -c x",
+            "env -c sh",
+        ] {
+            assert!(!is_shell_with_script(&mut words.split(' ')), "{words}");
+        }
     }
 }

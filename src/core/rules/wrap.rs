@@ -1,6 +1,6 @@
 //! Which entrypoints run under the shim, and by which stop plan.
 
-use fermata_stop_plan::{Drain, PreStop, Scope, Seconds, SignalSet, StopPlan};
+use fermata_stop_plan::{Drain, PreStop, Scope, Seconds, Signal, SignalSet, StopPlan};
 
 use super::{
     deliver::Delivery,
@@ -11,7 +11,7 @@ use crate::{
     annotation::ShimMode,
     plan::{Action, ContainerPlan, GracePlan, Outcome, ShimOutcome, Step, Wrapped},
     pod::{Container, Hook, Pod},
-    settings::{Layer, Resolved, Settings},
+    settings::{Images, Layer, Resolved, Settings},
     shim::PROGRAM,
     skip::{ContainerSkip, ShimSkip},
     warning::Warning,
@@ -42,7 +42,8 @@ pub(super) fn containers(
             (_, Some(Ok(Found::Wrapped))) => ShimOutcome::Kept,
             (Ok(()), Some(Ok(Found::Entrypoint(found)))) => {
                 let budget = budget(container, planned, grace);
-                ShimOutcome::Init(Box::new(wrapped(container, resolved, found, budget)))
+                let stop_signal = stop_signal(container, &settings.cluster.images);
+                ShimOutcome::Init(Box::new(wrapped(container, resolved, found, stop_signal, budget)))
             }
             (Ok(()), None) if has_hook => ShimOutcome::Hook,
             // There is nothing that it would do.
@@ -68,7 +69,7 @@ fn is_missed(planned: &ContainerPlan<'_>) -> bool {
 }
 
 /// How long the stop may take from the stop signal on: what the drain leaves of the grace period. Where a hook of the
-/// user's runs as well, nobody knows.
+/// user's runs as well, nobody knows; and what is longer than the shim can be told, the kubelet ends.
 fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GracePlan<'_>) -> Option<Seconds> {
     let runs_own = |hook: &PreStop| hook.then.is_some();
     let drain = match (planned.outcome.drain().map(Drain::most), planned.drain_before) {
@@ -78,8 +79,38 @@ fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GraceP
         (None, None) if matches!(container.pre_stop(), Hook::None) => Seconds::ZERO,
         (None, None) => return None,
     };
-    let left = grace.after.saturating_sub(drain.into()).saturating_sub(LAST_WORD);
-    Some(Seconds::saturating_from(left.max(1)))
+    let left = grace.after.saturating_sub(drain.into()).saturating_sub(LAST_WORD).max(1);
+    (left <= Seconds::MAX.into()).then(|| Seconds::saturating_from(left))
+}
+
+/// What an earlier pass has told the shim about that, where it is no longer so: the position in the `command`, and
+/// how long it is now.
+fn stale_budget(
+    container: &Container<'_>,
+    planned: &ContainerPlan<'_>,
+    grace: &GracePlan<'_>,
+) -> Option<(usize, Seconds)> {
+    let mut words = container.command().enumerate();
+    let (program, verb) = (words.next()?.1, words.next()?.1);
+    if program != PROGRAM || verb != "run" {
+        return None;
+    }
+    while let Some((_, word)) = words.next() {
+        match word {
+            "--" => break,
+            // A command may have such a word of its own.
+            "--status-command" | "--stop-command" => drop(words.find(|(_, word)| *word == ";")),
+            "--budget" => {
+                let (index, told) = words.next()?;
+                let told: Seconds = told.parse().ok()?;
+                return budget(container, planned, grace)
+                    .filter(|budget| *budget != told)
+                    .map(|now| (index, now));
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The entrypoint with the shim in front of it.
@@ -87,9 +118,10 @@ fn wrapped(
     container: &Container<'_>,
     resolved: &Resolved<'_, '_>,
     found: Entrypoint<'_>,
+    stop_signal: Option<Signal>,
     budget: Option<Seconds>,
 ) -> Wrapped {
-    let plan = StopPlan { budget, ..stop_plan(container, resolved, &found) };
+    let plan = StopPlan { budget, ..stop_plan(container.name(), resolved, &found, stop_signal) };
     let mut command = vec![PROGRAM.to_owned(), "run".to_owned()];
     // What an annotation says is meant as it stands, and Kubernetes would expand it here.
     command.extend(plan.render().into_iter().map(|word| escaped(&hook::text(word))));
@@ -98,10 +130,22 @@ fn wrapped(
     Wrapped { plan, command, instead_of: found.init.name }
 }
 
+/// What the runtime sends to the container, as far as that is said: by the Pod, or by the operator of the image.
+fn stop_signal(container: &Container<'_>, images: &Images) -> Option<Signal> {
+    match container.stop_signal() {
+        Some(signal) => signal.parse().ok(),
+        None => images.find(container.image())?.stop_signal,
+    }
+}
+
 /// The stop plan of a container. A profile and what stands beside it count by their layers; of one layer, what was
 /// said expressly counts more than what the profile implies.
-fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Entrypoint<'_>) -> StopPlan {
-    let name = container.name();
+fn stop_plan(
+    name: &str,
+    resolved: &Resolved<'_, '_>,
+    found: &Entrypoint<'_>,
+    stop_signal: Option<Signal>,
+) -> StopPlan {
     let profile = resolved.profile(name);
     let beats_profile = |layer: Layer| profile.is_none_or(|profile| layer >= profile.layer);
     let of_profile = profile.map_or_else(StopPlan::default, |profile| profile.value.plan());
@@ -122,7 +166,7 @@ fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Ent
     if let Some(said) = resolved.exit_code(name).filter(|said| beats_profile(said.layer)) {
         plan.exit_codes = said.value.clone();
     }
-    if let Some(Ok(signal)) = container.stop_signal().map(str::parse) {
+    if let Some(signal) = stop_signal {
         plan.triggers = plan.triggers.union(SignalSet::of(&[signal]));
         // Whatever the runtime is told to send, it means the end, and the server ends by the profile's signal.
         if let Some(profile) = profile.filter(|_| plan.rewrite.iter().all(|(from, _)| from != signal))
@@ -137,13 +181,25 @@ fn stop_plan(container: &Container<'_>, resolved: &Resolved<'_, '_>, found: &Ent
 }
 
 /// The steps that put the shim in front of entrypoints.
-pub(super) fn steps(pod: &Pod<'_>, containers: &[ContainerPlan<'_>], steps: &mut Vec<Step>) {
+pub(super) fn steps(
+    pod: &Pod<'_>,
+    containers: &[ContainerPlan<'_>],
+    grace: &GracePlan<'_>,
+    steps: &mut Vec<Step>,
+) {
     for (index, (container, planned)) in pod.containers().zip(regular(containers)).enumerate() {
-        if let ShimOutcome::Init(wrapped) = &planned.shim {
-            let (present, command) = (container.has_command(), wrapped.command.clone());
-            let action = Action::WrapEntrypoint { container: index, present, command };
-            steps.push(Step { action, layer: Some(planned.shim_asked.layer) });
-        }
+        let action = match &planned.shim {
+            ShimOutcome::Init(wrapped) => {
+                let (present, command) = (container.has_command(), wrapped.command.clone());
+                Action::WrapEntrypoint { container: index, present, command }
+            }
+            ShimOutcome::Kept => match stale_budget(container, planned, grace) {
+                Some((word, budget)) => Action::SetBudget { container: index, word, budget },
+                None => continue,
+            },
+            ShimOutcome::Off | ShimOutcome::Hook | ShimOutcome::Skipped(_) => continue,
+        };
+        steps.push(Step { action, layer: Some(planned.shim_asked.layer) });
     }
 }
 

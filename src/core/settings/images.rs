@@ -1,6 +1,8 @@
-//! What images start: the operator's map, for Pods that leave it to the image.
+//! What images start, and by what they are ended: the operator's map, for Pods that leave it to the image.
 
 use std::collections::BTreeMap;
+
+use fermata_stop_plan::Signal;
 
 /// What an image starts unless the Pod says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +11,16 @@ pub struct ImageConfig {
     pub entrypoint: Vec<String>,
     /// Its CMD: the arguments of the ENTRYPOINT, or the whole command where there is none.
     pub cmd: Vec<String>,
+    /// Its STOPSIGNAL, by which the runtime ends it; nothing for TERM.
+    pub stop_signal: Option<Signal>,
+}
+
+impl ImageConfig {
+    /// Whether it says what is started.
+    #[must_use]
+    pub const fn has_entrypoint(&self) -> bool {
+        !self.entrypoint.is_empty() || !self.cmd.is_empty()
+    }
 }
 
 /// The configs of images, by their names.
@@ -84,7 +96,7 @@ mod tests {
     fn images(names: &[&str]) -> Images {
         let mut images = Images::default();
         for name in names {
-            let config = ImageConfig { entrypoint: vec![(*name).to_owned()], cmd: Vec::new() };
+            let config = ImageConfig { entrypoint: vec![(*name).to_owned()], ..ImageConfig::default() };
             assert!(images.insert(name, config), "{name}");
         }
         images
