@@ -4,7 +4,8 @@
 #   deploy/build-images.sh [TARGET_FOLDER [WEBHOOK]]
 #
 # WEBHOOK is a static program that is the webhook, as the tests have it; without it, that is built, as it is to be released.
-# Nothing is run in the images. Two runs on the same sources and tools give the same digests.
+# STATIC_TARGET, as for deploy/build-static.sh, chooses the architecture, such as aarch64-unknown-linux-musl; without it that is
+# this machine's. Nothing is run in the images. Two runs on the same sources and tools give the same digests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +24,16 @@ finish() {
     rm -rf "$work" 2>/dev/null || buildah unshare rm -rf "$work"
 }
 trap finish EXIT
+
+# As the OCI image specification names architectures, which is as Go does.
+machine=${STATIC_TARGET:-$(uname -m)}
+case ${machine%%-*} in
+x86_64) architecture=amd64 ;;
+aarch64) architecture=arm64 ;;
+powerpc64le) architecture=ppc64le ;;
+riscv64*) architecture=riscv64 ;;
+*) architecture=${machine%%-*} ;;
+esac
 
 storage=(--storage-driver vfs --root "$work/storage" --runroot "$work/run")
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -49,6 +60,7 @@ pack() {
 
     rm -f "$archive"
     buildah "${storage[@]}" bud --quiet --layers=false --isolation chroot --format oci --timestamp 0 \
+        --os linux --arch "$architecture" \
         --identity-label=false --signature-policy "$work/policy.json" \
         --build-arg "VERSION=$version" --build-arg "REVISION=$revision" \
         --file "$containerfile" --tag "fermata/$name:$version" "$work/$name" >/dev/null

@@ -34,6 +34,7 @@ const MISSPELT: &[(&str, &str)] = &[
     ("podDisruptionBudget.maxUnavailable=half", "/podDisruptionBudget/maxUnavailable"),
     ("drainSeconds=10s", "/drainSeconds"),
     ("hostNetwork.port=70000", "/hostNetwork/port"),
+    ("webhook.port=443", "/webhook/port"),
     ("service.type=ExternalName", "/service/type"),
     ("networkPolicy.apiServerCidrs[0]=192.0.2.10", "/networkPolicy/apiServerCidrs/0"),
     ("priorityClass.value=2000000000", "/priorityClass/value"),
@@ -148,7 +149,21 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["commonLabels names fermata.dev/inject", "leave it out"],
     ),
     (&["extraEnv[0].name=POD_NAMESPACE"], &["extraEnv names POD_NAMESPACE", "leave it out"]),
-    (&["extraArgs[0]=--listen=:9443"], &["extraArgs names --listen", "use hostNetwork.port"]),
+    (&["extraArgs[0]=--listen=:9443"], &["extraArgs names --listen", "use webhook.port"]),
+    (
+        &["hostNetwork.enabled=true", "extraArgs[0]=--listen=:9443"],
+        &["extraArgs names --listen", "use hostNetwork.port"],
+    ),
+    (
+        &["hostNetwork.enabled=true", "webhook.port=10250"],
+        &["webhook.port 10250 is for", "use hostNetwork.port"],
+    ),
+    (&["webhook.port=8080"], &["health and metrics are served", "use another one"]),
+    (&["shim.enabled=false", "config.shimImage=x"], &["shim.enabled is false", "leave one of the two out"]),
+    (
+        &["shim.enabled=false", "config.defaults.shim=hook"],
+        &["config.defaults.shim hook asks for", "leave one of the two out"],
+    ),
     (&["extraArgs[0]=--log-level"], &["extraArgs names --log-level", "use log.level"]),
     (
         &["tls.mode=certManager", "webhook.annotations.cert-manager\\.io/inject-ca-from=a/b"],

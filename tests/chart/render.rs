@@ -296,6 +296,62 @@ async fn images_are_found_where_the_operator_has_them() {
     }
 }
 
+/// Whoever lets nobody ask for the shim has no image of it to bring near the nodes.
+#[tokio::test]
+async fn without_the_shim_no_pod_is_told_to_pull_it() {
+    let objects = rendered(&offline(HELMS[0]).await, &["--set", "shim.enabled=false"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config.yaml");
+    std::fs::write(&config, only(&objects, "ConfigMap")["data"]["config.yaml"].as_str().unwrap()).unwrap();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/samples/shim.yaml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fermata"));
+    let run = command.args(["preview", "--config"]).arg(&config).arg(sample).output().unwrap();
+    let [patched, said] = [run.stdout, run.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(said.contains("no-shim-image") && !patched.contains("initContainers"), "{patched}{said}");
+}
+
+#[tokio::test]
+async fn replicas_are_called_on_the_port_that_a_firewall_lets_through() {
+    let objects = rendered(&offline(HELMS[0]).await, &["--set", "webhook.port=10250"]).await;
+    let deployment = only(&objects, "Deployment");
+    let port = &deployment["spec"]["template"]["spec"]["containers"][0]["ports"][0];
+    assert_eq!(*port, json!({ "name": "https", "containerPort": 10250, "protocol": "TCP" }));
+    assert!(arguments(deployment).contains(&"--listen=[::]:10250"));
+}
+
+/// An umbrella chart switches it off and on by `condition`.
+#[tokio::test]
+async fn another_chart_can_depend_on_it() {
+    let umbrella = tempfile::tempdir().unwrap();
+    let here = umbrella.path();
+    std::fs::create_dir(here.join("charts")).unwrap();
+    let copied = Command::new("cp").args(["-r", CHART]).arg(here.join("charts/fermata")).status().unwrap();
+    assert!(copied.success());
+    let dependency =
+        json!({ "name": "fermata", "version": env!("CARGO_PKG_VERSION"), "condition": "fermata.enabled" });
+    let chart =
+        json!({ "apiVersion": "v2", "name": "platform", "version": "1.0.0", "dependencies": [dependency] });
+    std::fs::write(here.join("Chart.yaml"), chart.to_string()).unwrap();
+    for binary in HELMS {
+        let helm = offline(binary).await;
+        for (enabled, deployments) in [(true, 1), (false, 0)] {
+            let switch = format!("fermata.enabled={enabled}");
+            let words = [
+                "template",
+                "platform",
+                here.to_str().unwrap(),
+                "--kube-version",
+                KUBE_VERSION,
+                "--set",
+                &switch,
+            ];
+            let objects = objects(&helm.success(&words).await.unwrap());
+            let found = objects.iter().filter(|object| object["kind"] == "Deployment").count();
+            assert_eq!(found, deployments, "{switch}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn on_the_node_s_network_replicas_never_need_a_third_node() {
     let flags = ["--set", "hostNetwork.enabled=true,hostNetwork.port=9443,hostNetwork.adminPort=9080"];
@@ -314,6 +370,20 @@ async fn on_the_node_s_network_replicas_never_need_a_third_node() {
     assert_eq!(found.collect::<Vec<_>>(), ports);
     let arguments = arguments(deployment);
     assert!(arguments.contains(&"--listen=[::]:9443") && arguments.contains(&"--admin-listen=[::]:9080"));
+}
+
+/// A constraint of one's own takes the scheduler's away, zones among them.
+#[tokio::test]
+async fn replicas_spread_over_zones_and_nodes() {
+    let objects = rendered(&offline(HELMS[0]).await, &[]).await;
+    let spread = &only(&objects, "Deployment")["spec"]["template"]["spec"]["topologySpreadConstraints"];
+    let keys: Vec<_> =
+        spread.as_array().unwrap().iter().map(|constraint| &constraint["topologyKey"]).collect();
+    assert_eq!(keys, ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]);
+    for constraint in spread.as_array().unwrap() {
+        assert_eq!(constraint["whenUnsatisfiable"], "ScheduleAnyway", "one zone must do");
+        assert_eq!(constraint["labelSelector"]["matchLabels"]["app.kubernetes.io/component"], "webhook");
+    }
 }
 
 #[tokio::test]
