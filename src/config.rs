@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(settings.defaults.stop_command.unwrap().unwrap().to_string(), "nginx -s quit");
         assert_eq!(settings.defaults.drain.unwrap().to_string(), "5s..1m");
         assert_eq!(settings.shim_image.as_deref(), Some("registry.example.com/fermata-shim:0.1.0"));
-        let nginx = settings.images.find("nginx:1.27").unwrap();
+        let nginx = settings.images.entrypoint("nginx:1.27").unwrap();
         assert_eq!(nginx.entrypoint, ["/docker-entrypoint.sh"]);
         assert_eq!(nginx.cmd, ["nginx", "-g", "daemon off;"]);
     }
@@ -187,6 +187,10 @@ mod tests {
             (
                 "shimImage: ghcr.io/Acme/fermata-shim:1",
                 "line 1, column 12: shimImage: \"ghcr.io/Acme/fermata-shim:1\" is no image; use a reference such as registry.example.com/fermata-shim:0.1.0, in small letters but for the tag",
+            ),
+            (
+                "images: { nginx: { stopSignal: KILL } }",
+                "line 1, column 32: images.nginx.stopSignal: \"KILL\" tells no program to end; use one such as QUIT or SIGUSR1",
             ),
             (
                 "images: { nginx: { stopSignal: SIGNOPE } }",

@@ -141,7 +141,11 @@ fn metrics() -> String {
     let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
     for (name, meaning) in about("# HELP ") {
         let kind = &types[&name];
-        let sample = if kind == "counter" { format!("{name}_total") } else { name.clone() };
+        let sample = match kind.as_str() {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.clone(),
+        };
         let mut labels = BTreeMap::<&str, BTreeSet<&str>>::new();
         let series =
             page.lines().filter_map(|line| line.strip_prefix(&sample)?.strip_prefix('{')?.split_once('}'));
@@ -151,11 +155,13 @@ fn metrics() -> String {
             labels.entry(key).or_default().insert(value.trim_matches('"'));
         }
         let labels = labels.into_iter().map(|(key, values)| {
+            if kind == "info" {
+                return format!("`{key}`");
+            }
             let values: Vec<_> = values.into_iter().map(|value| format!("`{value}`")).collect();
             format!("`{key}`: {}", values.join(", "))
         });
         let labels: Vec<_> = labels.collect();
-        let sample = if kind == "info" { format!("{name}_info") } else { sample };
         writeln!(table, "| `{sample}` | {kind} | {} | {meaning} |", labels.join("; ")).unwrap();
     }
     table

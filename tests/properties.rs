@@ -204,8 +204,8 @@ proptest! {
             let later = patched(&with(&patched(&case.pod, &case)), &case);
             let at_once = patched(&with(&case.pod), &case);
             prop_assert_eq!(grace_period(&later), grace_period(&at_once));
-            // The shim is told of probes and of the time that is left by the first pass, and what is said of a
-            // Pod's entrypoint counts while there is one container.
+            // The shim is told of probes by the first pass, and what is said of a Pod's entrypoint counts while there
+            // is one container.
             if ![&later, &at_once].iter().any(|pod| pod.to_string().contains("fermata-shim")) {
                 prop_assert_eq!(&later["spec"], &at_once["spec"]);
             }

@@ -108,13 +108,17 @@ fn words(node: &Spanned<Node>, setting: &str) -> Result<Vec<String>, DocumentErr
     items.iter().map(|item| Ok(scalar(item, setting)?.to_owned())).collect()
 }
 
-/// A signal, by name or number.
-fn signal(node: &Spanned<Node>, setting: &str) -> Result<Signal, DocumentError> {
+/// A stop signal, by name or number.
+fn stop_signal(node: &Spanned<Node>, setting: &str) -> Result<Signal, DocumentError> {
     let text = scalar(node, setting)?;
-    text.parse().map_err(|error| {
-        let message = format!("{setting}: {text:?} {error}; use one such as QUIT or SIGUSR1");
-        DocumentError::new(node.referenced, message)
-    })
+    let signal: Result<Signal, _> = text.parse();
+    let why = match signal {
+        Ok(signal) if signal.is_passed_on() => return Ok(signal),
+        Ok(_) => "tells no program to end".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let message = format!("{setting}: {text:?} {why}; use one such as QUIT or SIGUSR1");
+    Err(DocumentError::new(node.referenced, message))
 }
 
 /// An image's reference: what no runtime could pull would stop every Pod that gets the shim.
@@ -139,7 +143,7 @@ fn images(node: &Spanned<Node>) -> Result<Images, DocumentError> {
             match key.value.as_str() {
                 "entrypoint" => config.entrypoint = words(value, &setting)?,
                 "cmd" => config.cmd = words(value, &setting)?,
-                "stopSignal" => config.stop_signal = Some(signal(value, &setting)?),
+                "stopSignal" => config.stop_signal = Some(stop_signal(value, &setting)?),
                 _ => {
                     let known = ["entrypoint", "cmd", "stopSignal"];
                     return Err(unknown(key, &format!("images.{}.", name.value), &known));

@@ -92,7 +92,7 @@ pub enum Value<'a> {
     },
     /// The resources of a container, as JSON.
     Resources(Cow<'a, str>),
-    /// The value of an annotation, or a word of a command.
+    /// The value of an annotation.
     Text(Cow<'a, str>),
 }
 
@@ -249,10 +249,6 @@ fn operation(action: &Action) -> Operation<'_> {
         Action::WrapEntrypoint { container: index, present, command } => {
             put(*present, container(*index).member("command"), Value::Words(command.into()))
         }
-        Action::SetBudget { container: index, word, budget } => Operation::Replace {
-            path: container(*index).member("command").element(*word),
-            value: Value::Text(budget.to_string().into()),
-        },
         Action::MountShim { container: index, present } => {
             append(container(*index).member("volumeMounts"), *present, Value::ShimMount)
         }

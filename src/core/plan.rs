@@ -258,7 +258,7 @@ pub enum Action {
         /// The command of the hook.
         command: Vec<String>,
     },
-    /// Put the shim in front of a container's entrypoint.
+    /// Put the shim in front of a container's entrypoint, or give it another budget there.
     WrapEntrypoint {
         /// Its position in `containers`.
         container: usize,
@@ -266,15 +266,6 @@ pub enum Action {
         present: bool,
         /// All words of the new command.
         command: Vec<String>,
-    },
-    /// Give the shim that runs a container's entrypoint the time that the stop may take now.
-    SetBudget {
-        /// The container's position in `containers`.
-        container: usize,
-        /// The position of the time in its `command`.
-        word: usize,
-        /// How long.
-        budget: Seconds,
     },
     /// Mount the folder with the shim in a container.
     MountShim {

@@ -104,7 +104,6 @@ impl FromStr for Rewrite {
     type Err = ParseRewriteError;
 
     fn from_str(text: &str) -> Result<Self, ParseRewriteError> {
-        const NOT_PASSED_ON: SignalSet = SignalSet::of(&[Signal::KILL, Signal::STOP, Signal::CHLD]);
         let mut rewrite = Self::default();
         let mut seen = SignalSet::EMPTY;
         for entry in text.split(',') {
@@ -114,7 +113,7 @@ impl FromStr for Rewrite {
                 "0" => None,
                 to => Some(to.parse().map_err(ParseRewriteError::Signal)?),
             };
-            if NOT_PASSED_ON.contains(from) {
+            if !from.is_passed_on() {
                 return Err(ParseRewriteError::NotPassedOn(from));
             }
             if seen.contains(from) {

@@ -93,6 +93,13 @@ impl Signal {
         self.0
     }
 
+    /// Whether an init can be told by it, and pass it on: not KILL and STOP, which no program sees, and not CHLD,
+    /// which is about the init's own children.
+    #[must_use]
+    pub const fn is_passed_on(self) -> bool {
+        !matches!(self, Self::KILL | Self::STOP | Self::CHLD)
+    }
+
     /// All signals, in order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         (1..=Self::MAX.0).map(Self)

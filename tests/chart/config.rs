@@ -22,9 +22,11 @@ const COMMANDS: (&str, &str) = (
 );
 
 const WORDS: (&str, &str) = (
-    r#"[{ "entrypoint": ["/app"] }, { "cmd": ["a", 1, true] }, { "entrypoint": ["/app"], "cmd": [] }]"#,
+    r#"[{ "entrypoint": ["/app"] }, { "cmd": ["a", 1, true] }, { "entrypoint": ["/app"], "cmd": [] },
+        { "stopSignal": "QUIT" }, { "stopSignal": "sigusr1", "cmd": ["a"] }, { "stopSignal": 12 }, { "stopSignal": "RTMIN+3" }]"#,
     r#"[{}, { "entrypoint": [] }, { "entrypoint": [], "cmd": [] }, { "cmds": ["a"] }, { "entrypoint": "/app" },
-        { "cmd": [["a"]] }, "nginx", ["nginx"]]"#,
+        { "cmd": [["a"]] }, "nginx", ["nginx"], { "stopSignal": "KILL" }, { "stopSignal": 19 }, { "stopSignal": "CLD" },
+        { "stopSignal": "SIGNOPE" }, { "stopSignal": 99 }, { "stopSignal": 0 }, { "stopSignal": "" }, { "stopSignal": ["QUIT"] }]"#,
 );
 
 /// What can be said of each setting, by its place: values that the program takes, and values that it does not.
@@ -93,9 +95,10 @@ const SETTINGS: &[(&str, (&str, &str))] = &[
     (
         "/shimImage",
         (
-            r#"["fermata-shim", "registry.example.com:5000/fermata-shim:0.1.0", "registry.example.com/shim@sha256:00",
-                "[::1]:5000/shim", "a", "_"]"#,
-            r#"["a b", "shim:", "/shim", "-shim", ".shim", "shim@", ":1"]"#,
+            r#"["fermata-shim", "registry.example.com:5000/fermata-shim:0.1.0", "[::1]:5000/shim", "a", "a_b/c", "a.b",
+                "shim@sha256:0000000000000000000000000000000000000000000000000000000000000000", "Registry.example.com/a__b/c--d"]"#,
+            r#"["a b", "shim:", "/shim", "-shim", ".shim", "shim@", ":1", "_", "shim@sha256:00", "ghcr.io/Acme/shim", "ghcr.io//a",
+                "a._b", "a_b.c/d", "shim:1:2"]"#,
         ),
     ),
     ("/images/nginx", WORDS),

@@ -87,7 +87,7 @@ fn runs(case: &Case, container: &Value) -> Option<Vec<String>> {
         let meant = alone || layer == Layer::Container;
         return meant.then(|| plain(&entrypoint).into_iter().chain(args).collect());
     }
-    let config = case.cluster.images.find(container["image"].as_str().unwrap_or_default())?;
+    let config = case.cluster.images.entrypoint(container["image"].as_str().unwrap_or_default())?;
     let args = if args.is_empty() { config.cmd.clone() } else { args };
     Some(config.entrypoint.iter().cloned().chain(args).collect())
 }

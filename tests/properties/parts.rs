@@ -75,7 +75,7 @@ pub(crate) fn program() -> impl Strategy<Value = (&'static str, Option<Value>, O
 
 /// What the operator knows of images.
 pub(crate) fn images() -> impl Strategy<Value = Images> {
-    let signal = || option::of(select(&["TERM", "QUIT", "USR1", "RTMIN+3"][..]));
+    let signal = || option::of(select(&["TERM", "QUIT", "USR1", "RTMIN+3", "KILL"][..]));
     let config = || {
         (words(), words(), signal()).prop_map(|(entrypoint, cmd, signal)| ImageConfig {
             entrypoint,

@@ -17,10 +17,6 @@ pub(crate) fn apply(document: &Value, operations: &Value) -> Result<Value, Strin
             (Some("replace"), Value::Object(members)) => {
                 *members.get_mut(&last).ok_or(format!("nothing to replace at {path}"))? = value;
             }
-            (Some("replace"), Value::Array(elements)) => {
-                let element = last.parse().ok().and_then(|index: usize| elements.get_mut(index));
-                *element.ok_or(format!("nothing to replace at {path}"))? = value;
-            }
             (Some("add"), Value::Array(elements)) if last == "-" => elements.push(value),
             (Some("add"), Value::Array(elements)) => {
                 let index = last.parse().ok().filter(|index| *index <= elements.len());

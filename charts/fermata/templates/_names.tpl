@@ -104,3 +104,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- define "fermata.hasMatchConditions" -}}
 {{- if semverCompare ">=1.28.0-0" .Capabilities.KubeVersion.Version -}}yes{{- end -}}
 {{- end -}}
+
+{{/* The number of a signal by its name or number, and 0 for what is none. */}}
+{{- define "fermata.signal" -}}
+{{- $numbers := dict "IOT" 6 "CLD" 17 "POLL" 29 "UNUSED" 31 "RTMIN" 34 "RTMAX" 64 -}}
+{{- range $index, $name := splitList " " "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS" -}}
+{{- $_ := set $numbers $name (add1 $index) -}}
+{{- end -}}
+{{- range $offset := until 31 -}}
+{{- $_ := set $numbers (printf "RTMIN+%d" $offset) (add 34 $offset) -}}
+{{- $_ := set $numbers (printf "RTMAX-%d" $offset) (sub 64 $offset) -}}
+{{- end -}}
+{{- $number := get $numbers (toString . | upper | trimPrefix "SIG") | int -}}
+{{- if regexMatch "^[1-9][0-9]?$" (toString .) }}{{ $number = toString . | int }}{{ end -}}
+{{- ternary $number 0 (le $number 64) -}}
+{{- end -}}

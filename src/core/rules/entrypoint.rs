@@ -63,7 +63,7 @@ pub(super) fn find<'c>(
             return Err(ShimSkip::EntrypointUnknown);
         }
         entrypoint.words().iter().map(|word| Cow::Owned(escaped(&word.to_string_lossy()))).collect()
-    } else if let Some(config) = images.find(container.image()).filter(|config| config.has_entrypoint()) {
+    } else if let Some(config) = images.entrypoint(container.image()) {
         let cmd = if container.args().len() == 0 { config.cmd.as_slice() } else { &[] };
         config.entrypoint.iter().chain(cmd).map(|word| Cow::Owned(escaped(word))).collect()
     } else {
@@ -111,8 +111,8 @@ fn insists_on_pid_1(program: &str) -> bool {
 fn is_shell_with_script<'w>(words: &mut impl Iterator<Item = &'w str>) -> bool {
     let Some(mut program) = words.next() else { return false };
     if name(program) == "env" {
-        // Which options have a value of their own, only env knows.
-        match words.find(|word| !word.contains('=')) {
+        // Which other options have a value of their own, only env knows.
+        match words.find(|word| !word.contains('=') && !matches!(*word, "-" | "-i")) {
             Some(word) if !word.starts_with('-') => program = word,
             _ => return false,
         }
@@ -131,7 +131,7 @@ fn is_shell_with_script<'w>(words: &mut impl Iterator<Item = &'w str>) -> bool {
                 return true;
             }
             // Its value is the next word, such as `pipefail`.
-            if letters.ends_with(['o', 'O']) {
+            if letters.contains(['o', 'O']) {
                 words.next();
             }
         } else if !word.starts_with("--") || word == "--" {
@@ -278,7 +278,9 @@ mod tests {
             "bash --login -c x",
             "bash --norc --rcfile x -c x",
             "bash +x -c x",
+            "bash -oe pipefail -c x",
             "env bash -c x",
+            "env -i bash -c x",
             "/usr/bin/env HOME=/ sh -c x",
             "busybox sh -c x",
         ] {

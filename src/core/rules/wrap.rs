@@ -83,34 +83,37 @@ fn budget(container: &Container<'_>, planned: &ContainerPlan<'_>, grace: &GraceP
     (left <= Seconds::MAX.into()).then(|| Seconds::saturating_from(left))
 }
 
-/// What an earlier pass has told the shim about that, where it is no longer so: the position in the `command`, and
-/// how long it is now.
-fn stale_budget(
+/// The command that an earlier pass has made, with the budget that there is now, where that is another one. What a
+/// webhook has put a program of its own in front of stays as it is.
+fn with_present_budget(
     container: &Container<'_>,
     planned: &ContainerPlan<'_>,
     grace: &GracePlan<'_>,
-) -> Option<(usize, Seconds)> {
+) -> Option<Vec<String>> {
     let mut words = container.command().enumerate();
     let (program, verb) = (words.next()?.1, words.next()?.1);
     if program != PROGRAM || verb != "run" {
         return None;
     }
-    while let Some((_, word)) = words.next() {
-        match word {
-            "--" => break,
+    let (place, told) = loop {
+        match words.next()?.1 {
+            "--" => return None,
             // A command may have such a word of its own.
             "--status-command" | "--stop-command" => drop(words.find(|(_, word)| *word == ";")),
-            "--budget" => {
-                let (index, told) = words.next()?;
-                let told: Seconds = told.parse().ok()?;
-                return budget(container, planned, grace)
-                    .filter(|budget| *budget != told)
-                    .map(|now| (index, now));
-            }
+            "--budget" => break words.next()?,
             _ => {}
         }
+    };
+    let now = budget(container, planned, grace);
+    if told.parse().ok() == now {
+        return None;
     }
-    None
+    let mut command: Vec<String> = container.command().map(str::to_owned).collect();
+    match now {
+        Some(budget) => command[place] = budget.to_string(),
+        None => drop(command.drain(place - 1..=place)),
+    }
+    Some(command)
 }
 
 /// The entrypoint with the shim in front of it.
@@ -130,12 +133,14 @@ fn wrapped(
     Wrapped { plan, command, instead_of: found.init.name }
 }
 
-/// What the runtime sends to the container, as far as that is said: by the Pod, or by the operator of the image.
+/// What the runtime sends to the container, as far as that is said: by the Pod, or by the operator of the image. KILL
+/// and the like begin no stop.
 fn stop_signal(container: &Container<'_>, images: &Images) -> Option<Signal> {
-    match container.stop_signal() {
+    let said = match container.stop_signal() {
         Some(signal) => signal.parse().ok(),
-        None => images.find(container.image())?.stop_signal,
-    }
+        None => images.stop_signal(container.image()),
+    };
+    said.filter(|signal| signal.is_passed_on())
 }
 
 /// The stop plan of a container. A profile and what stands beside it count by their layers; of one layer, what was
@@ -193,8 +198,8 @@ pub(super) fn steps(
                 let (present, command) = (container.has_command(), wrapped.command.clone());
                 Action::WrapEntrypoint { container: index, present, command }
             }
-            ShimOutcome::Kept => match stale_budget(container, planned, grace) {
-                Some((word, budget)) => Action::SetBudget { container: index, word, budget },
+            ShimOutcome::Kept => match with_present_budget(container, planned, grace) {
+                Some(command) => Action::WrapEntrypoint { container: index, present: true, command },
                 None => continue,
             },
             ShimOutcome::Off | ShimOutcome::Hook | ShimOutcome::Skipped(_) => continue,

@@ -39,22 +39,32 @@ impl Images {
         self.0.insert(format!("{name}{tag}{digest}"), config).is_none()
     }
 
-    /// Finds what an image starts: by digest, by tag, or by its name alone.
+    /// Finds what an image starts.
     #[must_use]
-    pub fn find(&self, image: &str) -> Option<&ImageConfig> {
+    pub fn entrypoint(&self, image: &str) -> Option<&ImageConfig> {
+        self.find(image, ImageConfig::has_entrypoint)
+    }
+
+    /// Finds by what an image is ended, where that is said.
+    #[must_use]
+    pub fn stop_signal(&self, image: &str) -> Option<Signal> {
+        self.find(image, |config| config.stop_signal.is_some())?.stop_signal
+    }
+
+    /// Finds the most exact entry of an image that says something: by digest, by tag, or by its name alone.
+    fn find(&self, image: &str, says_it: impl Fn(&ImageConfig) -> bool) -> Option<&ImageConfig> {
         if self.0.is_empty() || image.is_empty() {
             return None;
         }
         let Reference { name, tag, digest } = Reference::of(image);
-        let by_both = || self.0.get(&format!("{name}:{}@{}", tag?, digest?));
-        let by_digest = || self.0.get(&format!("{name}@{}", digest?));
+        let get = |name: &str| self.0.get(name).filter(|config| says_it(config));
+        let by_both = || get(&format!("{name}:{}@{}", tag?, digest?));
+        let by_digest = || get(&format!("{name}@{}", digest?));
         // What has a digest is that digest, whatever the tag says; what has neither is `latest`.
         let by_tag = || {
-            self.0
-                .get(&format!("{name}:{}", tag.unwrap_or("latest")))
-                .filter(|_| digest.is_none() || tag.is_some())
+            get(&format!("{name}:{}", tag.unwrap_or("latest"))).filter(|_| digest.is_none() || tag.is_some())
         };
-        by_both().or_else(by_digest).or_else(by_tag).or_else(|| self.0.get(&name))
+        by_both().or_else(by_digest).or_else(by_tag).or_else(|| get(&name))
     }
 }
 
@@ -106,7 +116,7 @@ mod tests {
     fn the_most_exact_name_counts() {
         let images =
             images(&["nginx", "nginx:1.27", "nginx@sha256:aa", "localhost:5000/shop/app", "shop/app"]);
-        let found = |image: &str| images.find(image).map(|config| config.entrypoint[0].as_str());
+        let found = |image: &str| images.entrypoint(image).map(|config| config.entrypoint[0].as_str());
         for (image, name) in [
             ("nginx", Some("nginx")),
             ("docker.io/nginx:1.26", Some("nginx")),
@@ -122,6 +132,23 @@ mod tests {
             (":", None),
         ] {
             assert_eq!(found(image), name, "{image}");
+        }
+    }
+
+    #[test]
+    fn an_exact_entry_takes_nothing_from_a_general_one() {
+        let mut images = images(&["nginx", "httpd:2.4"]);
+        let stop_signal =
+            |signal: &str| ImageConfig { stop_signal: signal.parse().ok(), ..ImageConfig::default() };
+        images.insert("nginx:1.27", stop_signal("QUIT"));
+        images.insert("httpd", stop_signal("WINCH"));
+        for (image, entrypoint, signal) in [
+            ("nginx:1.27", "nginx", Some("QUIT")),
+            ("nginx:1.26", "nginx", None),
+            ("httpd:2.4", "httpd:2.4", Some("WINCH")),
+        ] {
+            assert_eq!(images.entrypoint(image).unwrap().entrypoint, [entrypoint], "{image}");
+            assert_eq!(images.stop_signal(image), signal.map(|signal| signal.parse().unwrap()), "{image}");
         }
     }
 

@@ -5,7 +5,7 @@ mod voice;
 
 use std::ffi::OsString;
 
-use fermata_stop_plan::{Arguments, FlagError, PreStop, Seconds, Signal, SignalSet, StopPlanFlags};
+use fermata_stop_plan::{Arguments, FlagError, PreStop, Seconds, SignalSet, StopPlanFlags};
 
 use crate::{
     drain::drain,
@@ -87,15 +87,12 @@ fn parse_run(mut words: Arguments) -> Result<Run, FlagError> {
             "at least 1s, or leave it out",
         ));
     }
-    if let Some(signal) = plan.triggers.iter().find(|signal| NEVER_COME.contains(*signal)) {
+    if let Some(signal) = plan.triggers.iter().find(|signal| !signal.is_passed_on()) {
         let why = "is a signal that never comes as one";
         return Err(FlagError::new("--trigger", &signal.to_string(), why, "any but KILL, STOP and CHLD"));
     }
     Ok(Run::Invocation(Invocation { command, plan, manners: manners(verbose) }))
 }
-
-/// The kernel keeps the first two to itself, and the third is about the init's own children.
-const NEVER_COME: SignalSet = SignalSet::of(&[Signal::KILL, Signal::STOP, Signal::CHLD]);
 
 fn manners(verbose: bool) -> Manners {
     Manners {

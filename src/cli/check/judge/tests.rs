@@ -327,6 +327,17 @@ fn labels_on_namespaces_that_are_never_touched_count_for_nothing() {
 }
 
 #[test]
+fn namespaces_for_whose_pods_there_was_no_time_are_named() {
+    let unseen = vec!["shop".to_owned(), "yard".to_owned()];
+    let coverage = Some(Coverage { looked_at: 30_000, unseen, ..Coverage::default() });
+    let finding = find(&Facts { coverage, ..facts() }, Check::PodsCovered);
+    let message = "30000 Pods; there was no time for those of 2 Namespaces (shop, yard)";
+    assert_eq!((finding.state, finding.message.as_str()), (State::Warning, message));
+    let column = "STATUS:.metadata.annotations.fermata\\.dev/status";
+    assert!(finding.hint.as_ref().is_some_and(|hint| hint.contains(column)), "{finding:?}");
+}
+
+#[test]
 fn a_replica_that_answers_and_is_not_well_is_told() {
     let page = "[+]tls ok\n[-]config degraded: no such key: drian; the earlier settings still count\nready\n";
     let replicas = ["one", "two"].map(|name| Replica { ready_page: Some(page.into()), ..well(name, name) });
