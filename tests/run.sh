@@ -6,7 +6,8 @@
 # FERMATA_PROOF, if it is set, is the command that shows the endings on a real node; it is the first job.
 #
 # Whatever has a cluster waits half of the time, and another job uses the processors meanwhile. Two of these are busy with two
-# jobs: more would take longer, for what shares a processor takes more of it. What a job says is shown when it has ended.
+# jobs: more would take longer, for what shares a processor takes more of it. Targets that wait for nearly all of their time
+# are one job, side by side. What a job says is shown when it has ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,7 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONL
 
 # Targets that are jobs of their own, in this order, which leaves the long ones not for the end. The proof comes before them, and
 # all that is not named here: so `availability`, which measures what gets lost as the proof does, comes when that is over.
-jobs=(ending chart availability node check authority)
+jobs=(chart ending availability node check+authority)
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -35,14 +36,15 @@ trap 'rm -rf "$logs"' EXIT
 # Always with all packages, because cargo builds a dependency once more for packages that want less of it. What it says when
 # all is built names each target: "Executable tests/chart.rs (...)".
 cargo test --workspace --locked "$@" --no-run 2>&1 | tee "$logs/build"
+targets=(${jobs[*]//+/ })
 others='' found=0
 for target in $(sed -n 's|^ *Executable tests/\([^ ]*\)\.rs .*|\1|p' "$logs/build" | sort -u); do
-	case " ${jobs[*]} " in
+	case " ${targets[*]} " in
 	*" $target "*) found=$((found + 1)) ;;
 	*) others+=" --test=$target" ;;
 	esac
 done
-[ "$found" = ${#jobs[@]} ] || { echo "tests/run.sh: not all of ${jobs[*]} are targets" >&2; exit 1; }
+[ "$found" = ${#targets[@]} ] || { echo "tests/run.sh: not all of ${targets[*]} are targets" >&2; exit 1; }
 
 # Runs one, and shows what it has said as a whole: job [CARGO_OPTION...] NAME
 job() {
@@ -53,6 +55,7 @@ job() {
 	proof) $FERMATA_PROOF ;;
 	others) "${cargo_test[@]}" --lib --bins $others ;;
 	doc) "${cargo_test[@]}" --doc ;;
+	*+*) side_by_side "${name//+/ }" ;;
 	*) "${cargo_test[@]}" --test "$name" ;;
 	esac >"$logs/$name" 2>&1 || code=1
 	# One after the other, or lines would be parted.
@@ -62,7 +65,23 @@ job() {
 	rmdir "$logs/shown"
 	return $code
 }
-export -f job
+
+# Runs targets at the same time, and shows what each has said as a whole: side_by_side 'TARGET...'
+side_by_side() {
+	local target code=0 pids=()
+	for target in $1; do
+		# The & makes it ignore INT and QUIT.
+		env --default-signal "${cargo_test[@]}" --test "$target" >"$logs/$name.$target" 2>&1 &
+		pids+=($!)
+	done
+	for target in $1; do
+		wait "${pids[0]}" || code=1
+		pids=("${pids[@]:1}")
+		cat "$logs/$name.$target"
+	done
+	return $code
+}
+export -f job side_by_side
 export logs others
 
 failed=0

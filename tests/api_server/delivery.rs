@@ -14,7 +14,7 @@ use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
 use crate::{
-    injector::CONTAINER,
+    injector::{CONTAINER, RESOURCES},
     stage::{SHIM, Stage, pod, typed},
 };
 
@@ -273,4 +273,38 @@ async fn a_container_that_a_mesh_adds_is_drained_and_started_as_what_it_is() {
     let status = stored["metadata"]["annotations"]["fermata.dev/status"].as_str().unwrap();
     let status: Value = serde_json::from_str(status).unwrap();
     assert_eq!(status["shim"], json!({ "app": "init", CONTAINER: "entrypoint-unknown" }));
+}
+
+/// What another webhook sets after Fermata was asked first: resources, without which the quota refuses the Pod, and a
+/// container that is drained for longer, so that the app's shim has more time.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shim_keeps_step_with_what_another_webhook_sets_later() {
+    let stage = Stage::new(&SHIM).await;
+    let _mesh = stage.mesh().await;
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.cluster.client().unwrap(), stage.namespace.name());
+    let hard = json!({ "limits.cpu": "1", "limits.memory": "512Mi" });
+    let quota = json!({ "metadata": { "name": "limits" }, "spec": { "hard": hard } });
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota).unwrap()).await.unwrap();
+    // One that comes before the quota counts is let in.
+    let mut bare = wrapped("bare", &json!({}));
+    bare["metadata"]["generateName"] = bare["metadata"]["name"].take();
+    wait::until("Pods without limits to be refused", BOUND, async || {
+        match create(&stage.namespace, &bare).await {
+            Err(refused) if refused.to_string().contains("must specify limits.cpu") => Ok(Seen::Yes(())),
+            other => Ok(Seen::NotYet(format!("{other:?}"))),
+        }
+    })
+    .await
+    .unwrap();
+
+    let resources = json!({ "limits": { "cpu": "200m", "memory": "64Mi" }, "requests": { "cpu": "100m", "memory": "64Mi" } });
+    let mut pod = wrapped("later", &json!({}));
+    pod["metadata"]["annotations"][RESOURCES] = resources.to_string().into();
+    pod["metadata"]["annotations"][format!("{CONTAINER}.fermata.dev/drain")] = "2m".into();
+    let stored = with_shim(&create(&stage.namespace, &pod).await.unwrap());
+    assert_eq!(stored["spec"]["initContainers"][0]["resources"], resources, "{stored:#}");
+    assert_eq!(stored["spec"]["terminationGracePeriodSeconds"], 150);
+    // The drain takes a minute at most, and the kubelet has the last second.
+    let command = &stored["spec"]["containers"][1]["command"];
+    assert_eq!(*command, json!(["/fermata/fermata-shim", "run", "--budget", "1m29s", "--", "/app", "serve"]));
 }

@@ -23,6 +23,9 @@ use tokio_rustls::TlsAcceptor;
 /// The container that it adds.
 pub(crate) const CONTAINER: &str = "mesh-proxy";
 
+/// The annotation with the resources that all containers get, as JSON; without it none are changed.
+pub(crate) const RESOURCES: &str = "mesh.example.com/resources";
+
 /// A running injector.
 pub(crate) struct Injector {
     pub(crate) address: SocketAddr,
@@ -72,7 +75,14 @@ async fn inject(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let mut response = json!({ "uid": review["request"]["uid"], "allowed": true });
     if !containers.iter().any(|container| container["name"] == CONTAINER) {
         let container = json!({ "name": CONTAINER, "image": "registry.example.com/mesh:1" });
-        let patch = json!([{ "op": "add", "path": "/spec/containers/0", "value": container }]);
+        let mut patch = vec![json!({ "op": "add", "path": "/spec/containers/0", "value": container })];
+        if let Some(resources) = review["request"]["object"]["metadata"]["annotations"][RESOURCES].as_str() {
+            let resources: Value = serde_json::from_str(resources).unwrap();
+            patch.extend((0..=containers.len()).map(|index| {
+                json!({ "op": "add", "path": format!("/spec/containers/{index}/resources"), "value": resources })
+            }));
+        }
+        let patch = Value::from(patch);
         response["patchType"] = "JSONPatch".into();
         response["patch"] = BASE64_STANDARD.encode(patch.to_string()).into();
     }
