@@ -28,7 +28,7 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(getconf _NPROCESSORS_ONL
 
 # Targets that are jobs of their own, in this order, which leaves the long ones not for the end. The proof comes before them, and
 # all that is not named here: so `availability`, which measures what gets lost as the proof does, comes when that is over.
-jobs=(chart ending availability node+check+authority)
+jobs=(chart ending node+check+authority availability)
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
