@@ -5,7 +5,6 @@
 
 mod document;
 pub mod live;
-mod reference;
 
 use std::{
     fs::File,

@@ -8,14 +8,12 @@ use std::{borrow::Cow, fmt};
 
 use fermata_core::{
     annotation::{self, InvalidValue, Key, TABLE, Value},
-    settings::{ClusterSettings, ImageConfig, Images, LayerValues, Limits, OnInvalid},
+    settings::{ClusterSettings, ImageConfig, Images, LayerValues, Limits, OnInvalid, is_reference},
     suggest::nearest,
 };
 use fermata_stop_plan::{ParseSecondsError, Seconds, Signal};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
-
-use super::reference::is_reference;
 
 /// What is wrong with the document, and where.
 #[derive(Debug, thiserror::Error)]

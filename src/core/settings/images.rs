@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use fermata_stop_plan::Signal;
 
+use super::reference::Reference;
+
 /// What an image starts unless the Pod says otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageConfig {
@@ -33,7 +35,8 @@ pub struct Images(BTreeMap<String, ImageConfig>);
 impl Images {
     /// Adds an image. Returns false where it is there already.
     pub fn insert(&mut self, name: &str, config: ImageConfig) -> bool {
-        let Reference { name, tag, digest } = Reference::of(name);
+        let reference = Reference::of(name);
+        let (name, Reference { tag, digest, .. }) = (reference.full_name(), reference);
         let tag = tag.map(|tag| format!(":{tag}")).unwrap_or_default();
         let digest = digest.map(|digest| format!("@{digest}")).unwrap_or_default();
         self.0.insert(format!("{name}{tag}{digest}"), config).is_none()
@@ -56,7 +59,8 @@ impl Images {
         if self.0.is_empty() || image.is_empty() {
             return None;
         }
-        let Reference { name, tag, digest } = Reference::of(image);
+        let reference = Reference::of(image);
+        let (name, Reference { tag, digest, .. }) = (reference.full_name(), reference);
         let get = |name: &str| self.0.get(name).filter(|config| says_it(config));
         let by_both = || get(&format!("{name}:{}@{}", tag?, digest?));
         let by_digest = || get(&format!("{name}@{}", digest?));
@@ -65,37 +69,6 @@ impl Images {
             get(&format!("{name}:{}", tag.unwrap_or("latest"))).filter(|_| digest.is_none() || tag.is_some())
         };
         by_both().or_else(by_digest).or_else(by_tag).or_else(|| get(&name))
-    }
-}
-
-/// The parts of an image's reference.
-struct Reference<'a> {
-    name: String,
-    tag: Option<&'a str>,
-    digest: Option<&'a str>,
-}
-
-impl<'a> Reference<'a> {
-    fn of(image: &'a str) -> Self {
-        let (rest, digest) =
-            image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
-        // A colon before the last slash belongs to a port.
-        let path = rest.rfind('/').map_or(0, |slash| slash + 1);
-        let (name, tag) = match rest[path..].split_once(':') {
-            Some((_, tag)) => (&rest[..rest.len() - tag.len() - 1], Some(tag)),
-            None => (rest, None),
-        };
-        Self { name: full_name(name), tag, digest }
-    }
-}
-
-/// The name with the registry that a runtime would ask.
-fn full_name(name: &str) -> String {
-    let name = name.strip_prefix("index.docker.io/").or(name.strip_prefix("docker.io/")).unwrap_or(name);
-    match name.split_once('/') {
-        None => format!("docker.io/library/{name}"),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
-        Some(_) => format!("docker.io/{name}"),
     }
 }
 

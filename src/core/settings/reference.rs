@@ -2,24 +2,55 @@
 
 /// Whether container runtimes take this for the reference of an image. The grammar is the one that they share
 /// (github.com/distribution/reference); kubelets leave a Pod with any other in `InvalidImageName`.
-pub(super) fn is_reference(text: &str) -> bool {
-    let (rest, digest) = match text.split_once('@') {
-        Some((rest, digest)) => (rest, Some(digest)),
-        None => (text, None),
-    };
-    // A colon before the last slash belongs to a port.
-    let (name, tag) = match rest.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-        _ => (rest, None),
-    };
-    let (host, path) = match name.split_once('/') {
-        Some((host, path)) if is_meant_as_host(host) => (Some(host), path),
-        _ => (None, name),
-    };
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
+    let reference = Reference::of(text);
+    let (host, path) = host_and_path(reference.name);
     host.is_none_or(is_host)
         && path.split('/').all(is_path_component)
-        && tag.is_none_or(is_tag)
-        && digest.is_none_or(is_digest)
+        && reference.tag.is_none_or(is_tag)
+        && reference.digest.is_none_or(is_digest)
+}
+
+/// The parts of an image's reference.
+#[derive(Clone, Copy)]
+pub(super) struct Reference<'a> {
+    name: &'a str,
+    pub(super) tag: Option<&'a str>,
+    pub(super) digest: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    pub(super) fn of(image: &'a str) -> Self {
+        let (rest, digest) =
+            image.split_once('@').map_or((image, None), |(rest, digest)| (rest, Some(digest)));
+        // A colon before the last slash belongs to a port.
+        let path = rest.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match rest[path..].split_once(':') {
+            Some((_, tag)) => (&rest[..rest.len() - tag.len() - 1], Some(tag)),
+            None => (rest, None),
+        };
+        Self { name, tag, digest }
+    }
+
+    /// The name with the registry that a runtime would ask.
+    pub(super) fn full_name(&self) -> String {
+        let name = self.name;
+        let name = name.strip_prefix("index.docker.io/").or(name.strip_prefix("docker.io/")).unwrap_or(name);
+        match host_and_path(name) {
+            (Some(_), _) => name.to_owned(),
+            (None, path) if path.contains('/') => format!("docker.io/{path}"),
+            (None, path) => format!("docker.io/library/{path}"),
+        }
+    }
+}
+
+/// The registry, where a name says it, and what it is asked for.
+fn host_and_path(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((host, path)) if is_meant_as_host(host) => (Some(host), path),
+        _ => (None, name),
+    }
 }
 
 fn is_meant_as_host(first: &str) -> bool {
@@ -51,11 +82,11 @@ fn is_host(text: &str) -> bool {
 /// Small letters and digits, parted by a dot, by one or two underscores, or by hyphens.
 fn is_path_component(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let separators =
+    let mut separators =
         text.split(|letter: char| u8::try_from(letter).is_ok_and(is_word)).filter(|part| !part.is_empty());
     let is_separator = |part: &str| matches!(part, "." | "_" | "__") || part.bytes().all(|byte| byte == b'-');
     let ends = |end: Option<u8>| end.is_some_and(is_word);
-    ends(text.bytes().next()) && ends(text.bytes().last()) && separators.into_iter().all(is_separator)
+    ends(text.bytes().next()) && ends(text.bytes().last()) && separators.all(is_separator)
 }
 
 fn is_tag(text: &str) -> bool {
@@ -67,7 +98,7 @@ fn is_tag(text: &str) -> bool {
 
 fn is_digest(text: &str) -> bool {
     let Some((algorithm, hex)) = text.split_once(':') else { return false };
-    // Others than these two are registered nowhere (OCI image specification).
+    // Of the algorithms that the OCI image specification registers, the two that runtimes have in common.
     let length = match algorithm {
         "sha256" => 64,
         "sha512" => 128,
