@@ -125,10 +125,7 @@ impl Serialize for Value<'_> {
             Self::Seconds(seconds) => serializer.serialize_i64(*seconds),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Words(words) => words.serialize(serializer),
-            // It was JSON when it was taken from the Pod.
-            Self::Resources(json) => {
-                serde_json::from_str::<&serde_json::value::RawValue>(json).ok().serialize(serializer)
-            }
+            Self::Resources(resources) => container::raw(resources).serialize(serializer),
             Self::Sleep(drain) => member(serializer, "sleep", &Sleep { seconds: drain.get() }),
             Self::Exec(words) => member(serializer, "exec", &Exec { command: words }),
             Self::Member(name, value) => member(serializer, name, value),

@@ -2,6 +2,7 @@
 
 mod images;
 mod layer;
+mod reference;
 mod resolve;
 
 use std::{borrow::Cow, fmt};
@@ -10,6 +11,7 @@ use fermata_stop_plan::Seconds;
 
 pub use images::{ImageConfig, Images};
 pub use layer::{LayerValues, PodAnnotations};
+pub use reference::is_reference;
 pub(crate) use resolve::Resolved;
 
 use crate::{annotation::Key, opt_in, skip::ContainerSkip};

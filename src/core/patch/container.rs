@@ -78,14 +78,18 @@ struct SeccompProfile {
     r#type: &'static str,
 }
 
+/// JSON as it stands: it was that when it was taken from the Pod.
+pub(super) fn raw(json: &str) -> Option<&RawValue> {
+    serde_json::from_str(json).ok()
+}
+
 impl<'a> Container<'a> {
     pub(super) fn new(image: &'a str, resources: Option<&'a str>, run_as_user: Option<i64>) -> Self {
         Self {
             name: NAME,
             image,
             command: [PROGRAM_IN_IMAGE, "install", FOLDER],
-            // It was JSON when it was taken from the Pod.
-            resources: resources.and_then(|resources| serde_json::from_str(resources).ok()),
+            resources: resources.and_then(raw),
             security_context: SecurityContext {
                 allow_privilege_escalation: false,
                 capabilities: Capabilities { drop: ["ALL"] },

@@ -9,7 +9,7 @@ use super::hook;
 use crate::{
     plan::{Action, ContainerPlan, ShimOutcome, Step},
     pod::{ANNOTATIONS_SIZE_LIMIT, Container, Pod, SAFE_TO_EVICT, VolumeMount},
-    settings::Settings,
+    settings::{Layer, Settings},
     shim::{FOLDER, NAME, PROGRAM, USER},
     skip::ShimSkip,
 };
@@ -19,8 +19,9 @@ use crate::{
 pub(super) enum Delivery<'s> {
     /// From this image.
     Image(&'s str),
-    /// It is there: from an earlier pass, or from a Pod that was taken from a cluster.
-    Delivered,
+    /// It is there: from an earlier pass, or from a Pod that was taken from a cluster. The init container that brings it
+    /// is this one of its kind.
+    Delivered(usize),
     /// It cannot be brought.
     Not(ShimSkip),
 }
@@ -29,11 +30,11 @@ impl<'s> Delivery<'s> {
     /// Looks at the Pod as a whole.
     pub(super) fn of(pod: &Pod<'_>, settings: &Settings<'s>) -> Self {
         let volume = pod.volumes().into_iter().flatten().find(|volume| volume.name() == NAME);
-        let init = pod.init_containers().find(|container| container.name() == NAME);
+        let init = pod.init_containers().enumerate().find(|(_, container)| container.name() == NAME);
         let regular = pod.containers().any(|container| container.name() == NAME);
         match (volume, init) {
-            (Some(volume), Some(init)) if !regular && volume.is_in_memory() && installs(init) => {
-                Self::Delivered
+            (Some(volume), Some((index, init))) if !regular && volume.is_in_memory() && installs(init) => {
+                Self::Delivered(index)
             }
             (None, None) if !regular => match &settings.cluster.shim_image {
                 Some(image) => Self::Image(image),
@@ -56,7 +57,7 @@ impl<'s> Delivery<'s> {
 
     /// Whether a container has the shim already.
     pub(super) fn has_reached(&self, container: &Container<'_>) -> bool {
-        matches!(self, Self::Delivered) && is_mounted(container)
+        matches!(self, Self::Delivered(_)) && is_mounted(container)
     }
 }
 
@@ -109,23 +110,35 @@ pub(super) fn steps(
             }
         }
     }
-    let resources = pod.containers().next().and_then(|first| first.resources().to_json());
-    if matches!(delivery, Delivery::Delivered)
-        && let Some(resources) = resources.as_deref()
-        && let Some((index, init)) = pod.init_containers().enumerate().find(|(_, init)| init.name() == NAME)
-        && init.resources().to_json().is_none_or(|given| given.get() != resources.get())
-    {
-        // Who sets or changes them in the same admission looks at what the Pod's author wrote.
-        let action = Action::SetShimResources { container: index, resources: resources.get().into() };
-        steps.push(Step { action, layer: None });
+    match (delivery, asked_by) {
+        (Delivery::Delivered(index), _) => keep_resources(pod, *index, steps),
+        (Delivery::Image(image), Some(layer)) => bring(pod, image, layer, steps),
+        (Delivery::Image(_), None) | (Delivery::Not(_), _) => {}
     }
-    let (Some(layer), Delivery::Image(image)) = (asked_by, delivery) else { return };
+}
+
+/// What the container that brings the shim asks for, as JSON.
+fn resources(pod: &Pod<'_>) -> Option<Box<str>> {
+    pod.containers().next()?.resources().to_json().map(|resources| resources.get().into())
+}
+
+/// Whoever sets or changes resources in the same admission looks at what the Pod's author wrote.
+fn keep_resources(pod: &Pod<'_>, index: usize, steps: &mut Vec<Step>) {
+    let given = pod.init_containers().nth(index).and_then(|init| init.resources().to_json());
+    if let Some(resources) = resources(pod)
+        && given.is_none_or(|given| given.get() != &*resources)
+    {
+        steps.push(Step { action: Action::SetShimResources { container: index, resources }, layer: None });
+    }
+}
+
+fn bring(pod: &Pod<'_>, image: &str, layer: Layer, steps: &mut Vec<Step>) {
     let actions = [
         Action::AddShimVolume { present: pod.volumes().is_some() },
         Action::AddShimContainer {
             present: pod.has_init_containers(),
-            image: (*image).to_owned(),
-            resources: resources.map(|resources| resources.get().into()),
+            image: image.to_owned(),
+            resources: resources(pod),
             // The kubelet refuses `runAsNonRoot` with user 0, and other users are the Pod's own choice, or the
             // cluster's (OpenShift assigns one).
             run_as_user: pod.run_as_user().filter(|user| *user == 0).map(|_| USER),

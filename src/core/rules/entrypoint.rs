@@ -78,12 +78,11 @@ pub(super) fn find<'c>(
         return Ok(Found::Wrapped);
     }
     let (taken, init) = own_init(&words, container.args().next());
-    let mut program = words.iter().map(|word| &**word).skip(taken).chain(container.args());
+    let program = words.iter().map(|word| &**word).skip(taken).chain(container.args());
     if program.clone().next().is_some_and(insists_on_pid_1) {
         return Err(ShimSkip::NeedsPid1);
     }
-    let is_shell = is_shell_with_script(&mut program);
-    drop(program);
+    let is_shell = is_shell_with_script(program);
     let words = words.into_iter().skip(taken).collect();
     Ok(Found::Entrypoint(Entrypoint { words, init, is_shell }))
 }
@@ -108,7 +107,7 @@ fn insists_on_pid_1(program: &str) -> bool {
 }
 
 /// Whether a command line is a shell with a script on it: `sh -c`, and what people write before and between the two.
-fn is_shell_with_script<'w>(words: &mut impl Iterator<Item = &'w str>) -> bool {
+fn is_shell_with_script<'w>(mut words: impl Iterator<Item = &'w str>) -> bool {
     let Some(mut program) = words.next() else { return false };
     if name(program) == "env" {
         // Which other options have a value of their own, only env knows.
@@ -284,7 +283,7 @@ mod tests {
             "/usr/bin/env HOME=/ sh -c x",
             "busybox sh -c x",
         ] {
-            assert!(is_shell_with_script(&mut words.split(' ')), "{words}");
+            assert!(is_shell_with_script(words.split(' ')), "{words}");
         }
         for words in [
             "sh",
@@ -296,7 +295,7 @@ mod tests {
             "nginx -c x",
             "env -c sh",
         ] {
-            assert!(!is_shell_with_script(&mut words.split(' ')), "{words}");
+            assert!(!is_shell_with_script(words.split(' ')), "{words}");
         }
     }
 }
