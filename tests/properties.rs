@@ -175,9 +175,8 @@ proptest! {
         let twice = patched(&again, &case);
         for index in 0..position {
             // The shim in it may be told of more time.
-            let [mut before, mut after] = [&once, &twice].map(|pod| pod["spec"]["containers"][index].clone());
-            prop_assert_eq!(delivery::without_budget(&before), delivery::without_budget(&after));
-            (before["command"], after["command"]) = (Value::Null, Value::Null);
+            let [before, after] =
+                [&once, &twice].map(|pod| delivery::without_budget(&pod["spec"]["containers"][index]));
             prop_assert_eq!(before, after);
         }
         prop_assert_eq!(operations(&twice, &case), json!([]));
