@@ -55,7 +55,7 @@ job() {
 	proof) $FERMATA_PROOF ;;
 	others) "${cargo_test[@]}" --lib --bins $others ;;
 	doc) "${cargo_test[@]}" --doc ;;
-	*+*) side_by_side "${name//+/ }" ;;
+	*+*) side_by_side ${name//+/ } ;;
 	*) "${cargo_test[@]}" --test "$name" ;;
 	esac >"$logs/$name" 2>&1 || code=1
 	# One after the other, or lines would be parted.
@@ -66,17 +66,17 @@ job() {
 	return $code
 }
 
-# Runs targets at the same time, and shows what each has said as a whole: side_by_side 'TARGET...'
+# Runs targets at the same time, and shows what each has said as a whole: side_by_side TARGET...
 side_by_side() {
-	local target code=0 pids=()
-	for target in $1; do
+	local target code=0
+	local -A running
+	for target in "$@"; do
 		# The & makes it ignore INT and QUIT.
 		env --default-signal "${cargo_test[@]}" --test "$target" >"$logs/$name.$target" 2>&1 &
-		pids+=($!)
+		running[$target]=$!
 	done
-	for target in $1; do
-		wait "${pids[0]}" || code=1
-		pids=("${pids[@]:1}")
+	for target in "$@"; do
+		wait "${running[$target]}" || code=1
 		cat "$logs/$name.$target"
 	done
 	return $code

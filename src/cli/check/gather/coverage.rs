@@ -28,7 +28,7 @@ const AT_ONCE: usize = 4;
 /// How many Pods are asked for at a time.
 const PAGE: usize = 250;
 
-/// How long all of it may take; what was not looked at by then is said. Some ten thousand Pods take a few seconds.
+/// How long all of it may take; what was not looked at by then is said.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks at the Pods of all opted-in Namespaces.
