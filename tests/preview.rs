@@ -252,6 +252,17 @@ fn namespaces_in_the_input_count_wherever_they_stand() {
 }
 
 #[test]
+fn an_image_that_no_runtime_pulls_is_refused() {
+    let ran = preview("pod.yaml", POD, &["--shim-image", "ghcr.io/Acme/shim"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    for word in
+        ["'ghcr.io/Acme/shim' for '--shim-image <IMAGE>'", "such as registry.example.com/fermata-shim:0.1.0"]
+    {
+        assert!(ran.stderr.contains(word), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn flags_say_what_only_a_cluster_knows() {
     let ran = preview("pod.yaml", POD, &["-o", "patch", "--server-version", "v1.29.4"]);
     assert!(

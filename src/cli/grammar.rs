@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use fermata_core::{ServerVersion, opt_in::PREFIX};
+use fermata_core::{ServerVersion, opt_in::PREFIX, settings::is_reference};
 use fermata_stop_plan::Seconds;
 
 use super::{Exit, check, serve::ServeOptions};
@@ -141,6 +141,17 @@ fn namespace_name(name: &str) -> Result<String, &'static str> {
     }
 }
 
+/// An image that a runtime could pull.
+fn image(reference: &str) -> Result<String, &'static str> {
+    if is_reference(reference) {
+        Ok(reference.to_owned())
+    } else {
+        Err(
+            "expected a reference such as registry.example.com/fermata-shim:0.1.0, in small letters but for the tag",
+        )
+    }
+}
+
 /// What `check` prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum CheckFormat {
@@ -184,7 +195,7 @@ pub struct InputOptions {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The image that brings the shim, in place of the config file's shimImage
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub shim_image: Option<String>,
     /// The API server's version, such as 1.29; a current one by default
     #[arg(long, value_name = "VERSION")]

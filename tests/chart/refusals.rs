@@ -159,6 +159,11 @@ const CONTRADICTIONS: &[(&[&str], &[&str])] = &[
         &["webhook.port 10250 is for", "use hostNetwork.port"],
     ),
     (&["webhook.port=8080"], &["health and metrics are served", "use another one"]),
+    (&["config.shimImage=ghcr.io/Acme/shim"], &["ghcr.io/Acme/shim is no image", "use a reference such as"]),
+    (
+        &["config.images.nginx.stopSignal=SIGNOPE"],
+        &["config.images.nginx.stopSignal: SIGNOPE", "use one such as QUIT"],
+    ),
     (&["shim.enabled=false", "config.shimImage=x"], &["shim.enabled is false", "leave one of the two out"]),
     (
         &["shim.enabled=false", "config.defaults.shim=hook"],
